@@ -1,0 +1,6 @@
+export { batchLeaf, batchLeaves } from './batch-handlers.ts';
+export * from './contract.ts';
+export * from './errors.ts';
+export * from './messages.ts';
+export * from './queries.ts';
+export * from './state.ts';

@@ -1,0 +1,12 @@
+export * from './authority-fact.ts';
+export * from './check-consent.ts';
+export * from './contract.ts';
+export * from './directive.ts';
+export * from './errors.ts';
+export * from './facts.ts';
+export { expiryStepMs } from './handlers.ts';
+export * from './messages.ts';
+export * from './policy.ts';
+export * from './purposes.ts';
+export * from './queries.ts';
+export * from './state.ts';
