@@ -1,0 +1,53 @@
+import { SalusError } from '@salus/protocol';
+
+/** Stable numbers of what the ledger refuses: 400–499. A number is never reused for another meaning. */
+export const LedgerErrorCodes = {
+  directoryLocked: 400,
+  directoryOtherChain: 401,
+  directoryOtherVersion: 402,
+  directoryIncomplete: 403,
+  directoryDamaged: 404,
+  directoryEmpty: 405,
+  validatorKeyMismatch: 406,
+  blockLogDamaged: 410,
+  blockNotHere: 411,
+  diskFull: 420,
+  degraded: 421,
+  closed: 422,
+  overloaded: 423,
+  transactionUnknown: 430,
+  receiptNotReady: 431,
+  stateMoved: 432,
+  cursorInvalid: 433,
+  refused: 440,
+  snapshotInvalid: 450,
+} as const;
+
+export type LedgerErrorName = keyof typeof LedgerErrorCodes;
+
+const ADVICE: Record<LedgerErrorName, string> = {
+  directoryLocked: 'another process uses this data directory; stop it, or choose another directory',
+  directoryOtherChain: 'this data directory belongs to another chain; choose another directory or the right genesis',
+  directoryOtherVersion: 'this data directory was written by another version of the format; use that version',
+  directoryIncomplete: 'the first start in this directory was interrupted; remove the directory and start again',
+  directoryDamaged: 'the data directory is damaged; restore it from a backup or from another member',
+  directoryEmpty: 'there is no ledger in this directory; give a genesis document to create one',
+  validatorKeyMismatch: 'the validator key is not the one that the genesis document names; use that key',
+  blockLogDamaged: 'the block log does not read back as it was written; restore it from a backup or another member',
+  blockNotHere: 'there is no such block yet; ask for a height up to the head',
+  diskFull: 'the disk is full; make room, the ledger goes on by itself',
+  degraded: 'the disk reported an error; what was not acknowledged may be lost. Check the disk and start again',
+  closed: 'the ledger is closed; open it again',
+  overloaded: 'too many transactions are waiting; send it again in a moment',
+  transactionUnknown: 'no such transaction is in a block; check the hash or wait for it',
+  receiptNotReady: 'the block that proves this transaction is not there yet; ask again in a moment',
+  stateMoved: 'the state changed since that block; ask for a proof of the present state',
+  cursorInvalid: 'use the cursor of an earlier answer as it is',
+  refused: 'the transaction was not accepted',
+  snapshotInvalid: 'the snapshot does not match the state that the chain proves; take another one',
+};
+
+export function ledgerError(name: LedgerErrorName, detail?: string, options?: ErrorOptions): SalusError {
+  const text = detail === undefined ? ADVICE[name] : `${ADVICE[name]} (${detail})`;
+  return new SalusError(LedgerErrorCodes[name], text, options);
+}

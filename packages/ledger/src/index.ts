@@ -1,0 +1,25 @@
+import { Ledger } from './ledger.ts';
+import type { OpenOptions } from './open.ts';
+
+/** Opens the ledger of a data directory, or makes one where `genesis` is given and the directory is empty. */
+export function openLedger(options: OpenOptions): Promise<Ledger> {
+  return Ledger.open(options);
+}
+
+export type { Application, ApplicationInfo, BlockPosition, FinalizedBlock, PreparedProposal } from './application.ts';
+export type { Block } from './block-reader.ts';
+export type { CommittedBlock, Submitted } from './embedded/engine.ts';
+export { LedgerErrorCodes } from './errors.ts';
+export { type Files, type LedgerFile, nodeFiles } from './files.ts';
+export {
+  type BlockListener,
+  type FindAnswer,
+  type FindQuery,
+  type Found,
+  type Head,
+  Ledger,
+  type LedgerTransaction,
+} from './ledger.ts';
+export type { ResultJson } from './log/block-codec.ts';
+export type { OpenOptions } from './open.ts';
+export type { Report } from './replay.ts';

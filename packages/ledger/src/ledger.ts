@@ -1,0 +1,349 @@
+import {
+  type GenesisDocument,
+  type IterableView,
+  type Kernel,
+  type KeyRefusal,
+  kernelErrors,
+  type ResolvedKey,
+} from '@salus/contracts';
+import {
+  type Anchor,
+  fromBase64url,
+  genesisAnchor,
+  type Payload,
+  type ReceiptState,
+  SalusError,
+  sha256,
+  sortValidators,
+  toHex,
+  type Validator,
+} from '@salus/protocol';
+import { type Block, BlockReader, transactionNames } from './block-reader.ts';
+import { examine } from './doctor.ts';
+import { BlockBuilder } from './embedded/block-builder.ts';
+import { blocksUnsyncedMax, type CommittedBlock, EmbeddedEngine, type Submitted } from './embedded/engine.ts';
+import { ledgerError } from './errors.ts';
+import { Flusher } from './flusher.ts';
+import { findLimitMax, verifyWorkers } from './limits.ts';
+import type { ResultJson } from './log/block-codec.ts';
+import { BlockLog } from './log/block-log.ts';
+import { type Opened, type OpenOptions, openParts } from './open.ts';
+import { stateReceipt, transactionReceipt } from './receipts.ts';
+import { type Report, replayChain } from './replay.ts';
+import type { Posting } from './state/layer.ts';
+import { placeOf, placeText } from './state/store.ts';
+import { StateMachine } from './state-machine.ts';
+import type { KeyAnswer } from './verify/protocol.ts';
+import { Verifier } from './verify/verifier.ts';
+
+export type Head = { height: number; timeMs: number; appHash: string };
+
+export type LedgerTransaction = ResultJson & {
+  hash: string;
+  height: number;
+  index: number;
+  timeMs: number;
+  bytes: Uint8Array;
+};
+
+export type FindQuery = { participant?: string; type?: string; after?: string; limit?: number };
+export type Found = { height: number; index: number; types: readonly string[]; cursor: string };
+export type FindAnswer = { items: Found[]; next: string | undefined };
+export type BlockListener = (block: CommittedBlock) => void;
+
+/** How long `receipt` and `stateProof` wait for the block that proves what they prove. */
+const proofWaitMsMax = 5_000;
+/** How long checks of the whole wait for a pause between transactions before they begin anyway. */
+const quietWaitMsMax = 10_000;
+
+/** One member's ledger: ordered, executed, durable and provable transactions. */
+export class Ledger {
+  readonly kernel: Kernel;
+  readonly genesis: GenesisDocument;
+  readonly #opened: Opened;
+  readonly #validators: Validator[];
+  readonly #blocks: BlockReader;
+  readonly #flusher: Flusher;
+  readonly #verifier: Verifier;
+  readonly #machine: StateMachine;
+  readonly #engine: EmbeddedEngine;
+  readonly #log: BlockLog;
+  readonly #listeners = new Set<BlockListener>();
+  readonly #proofWaiters = new Set<() => void>();
+  #head: Head;
+  #closing: Promise<void> | undefined;
+
+  private constructor(opened: Opened, log: BlockLog) {
+    const { kernel, directory, state, tree, tip } = opened;
+    this.#opened = opened;
+    this.kernel = kernel;
+    this.genesis = directory.genesis;
+    this.#log = log;
+    this.#validators = genesisValidators(directory.genesis);
+    this.#blocks = new BlockReader(opened.scan, state);
+    this.#flusher = new Flusher(state);
+    this.#head = { height: tip.height, timeMs: tip.timeMs, appHash: toHex(tip.appHash) };
+    const info = { chain: this.genesis.chain, height: tip.height, timeMs: tip.timeMs, appHash: tip.appHash };
+    this.#machine = new StateMachine(kernel, state, tree, info, tip.isUnproven ? tip.height : tip.height - 1);
+    this.#verifier = new Verifier(opened.verifyWorkers ?? verifyWorkers, (kid, payload) => this.#keyFor(kid, payload));
+    this.#engine = new EmbeddedEngine({
+      application: this.#machine,
+      verifier: this.#verifier,
+      log,
+      builder: new BlockBuilder(this.genesis.chain, directory.seed, this.#validators),
+      tip,
+      clock: opened.clock,
+      onDurable: (block, location) => {
+        state.commit(location, performance.now());
+        this.#committed(block);
+      },
+      onFailed: () => state.dropPending(),
+      isBehind: () => this.#flusher.isBehind(),
+    });
+  }
+
+  static async open(options: OpenOptions): Promise<Ledger> {
+    const opened = await openParts(options);
+    const { tail, scan } = opened;
+    const log = await BlockLog.open({ ...scan, tail: tail.segment > 0 ? tail : undefined });
+    const ledger = new Ledger(opened, log);
+    ledger.#engine.start();
+    return ledger;
+  }
+
+  /**
+   * Resolves when the transaction is in a block that is on the disk; `code` tells whether the contract accepted it.
+   * Rejects with a SalusError where it is in no block. The same bytes again give the answer of the first time.
+   */
+  submit(bytes: Uint8Array): Promise<Submitted> {
+    return this.#engine.submit(bytes).catch((error: unknown) => this.#alreadyCommitted(bytes, error));
+  }
+
+  /** Stored bytes (salt ‖ version ‖ CBOR) of durable state. */
+  get(stateKey: string): Uint8Array | undefined {
+    return this.view().get(stateKey);
+  }
+
+  view(): IterableView {
+    return this.#opened.state.durable;
+  }
+
+  iterate(prefix: string): Iterable<[key: string, stored: Uint8Array]> {
+    return this.view().iterate(prefix);
+  }
+
+  head(): Head {
+    return this.#head;
+  }
+
+  validators(): readonly Validator[] {
+    return this.#validators;
+  }
+
+  /** `ok`, or why nothing is accepted at present. */
+  status(): { ok: boolean; problem: string | undefined } {
+    const log = this.#log.status();
+    if (log === 'full') return { ok: false, problem: ledgerError('diskFull').message };
+    if (log === 'failed') return { ok: false, problem: ledgerError('degraded').message };
+    if (this.#closing) return { ok: false, problem: ledgerError('closed').message };
+    return { ok: true, problem: this.#flusher.problem()?.message };
+  }
+
+  block(height: number): Promise<Block | undefined> {
+    return this.#blocks.block(height);
+  }
+
+  /** By the hash of its bytes, 64 hex digits. */
+  async transaction(hash: string): Promise<LedgerTransaction | undefined> {
+    const place = this.#opened.state.place(hash);
+    if (!place) return undefined;
+    const { height, index } = place;
+    const block = await this.#blocks.existing(height);
+    const result = block.results[index] as ResultJson;
+    return { hash, height, index, timeMs: block.timeMs, bytes: block.transactions[index] as Uint8Array, ...result };
+  }
+
+  /** Transactions of a participant, of a type, of both, or all, in the order of the chain. */
+  async find(query: FindQuery): Promise<FindAnswer> {
+    const limit = Math.min(query.limit ?? findLimitMax, findLimitMax);
+    const after = query.after ?? '';
+    if (after !== '' && !placeOf(after)) throw ledgerError('cursorInvalid');
+    const items: Found[] = [];
+    const { participant, type } = query;
+    const source = (participant ?? type) ? this.#listed(participant, type, after) : this.#everything(after);
+    for await (const { height, index, types } of source) {
+      items.push({ height, index, types, cursor: placeText({ height, index }) });
+      if (items.length >= limit) break;
+    }
+    return { items, next: items.length >= limit ? items.at(-1)?.cursor : undefined };
+  }
+
+  /** Committed blocks, in order, from the next one on; returns what ends it. */
+  subscribe(listener: BlockListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Receipt of a transaction, with the state under `stateKey` right after its block where that can still be proven. */
+  async receipt(hash: string, options: { stateKey?: string } = {}): Promise<Uint8Array> {
+    const place = this.#opened.state.place(hash);
+    if (!place) throw ledgerError('transactionUnknown', hash);
+    const state = options.stateKey === undefined ? undefined : this.#proveAt(place.height, options.stateKey);
+    await this.#proven(place.height);
+    return transactionReceipt(this.#blocks, this.#validators, place, state);
+  }
+
+  /** Receipt of presence or absence under a state key at the head. */
+  async stateProof(stateKey: string): Promise<Uint8Array> {
+    // The tree is as of the last executed block, which may still be on its way to the disk. Every header behind the
+    // last change says its root: the newest one is taken.
+    const height = Math.max(this.#machine.changedHeight() + 1, this.#machine.info().height);
+    const state = this.#proveExecuted(stateKey);
+    await this.#proven(height - 1);
+    return stateReceipt(await this.#blocks.existing(height), this.#validators, state);
+  }
+
+  /** What whoever checks receipts of this chain needs to trust: its genesis. */
+  anchor(): Anchor {
+    const { genesis, genesisHash } = this.#opened.directory;
+    return genesisAnchor({ chain: genesis.chain, timeMs: genesis.timeMs, genesisHash, validators: this.#validators });
+  }
+
+  /** Whether everything on the disk fits together; waits for a moment without transactions. */
+  async doctor(): Promise<Report> {
+    await this.#quiet();
+    const { kernel, directory, scan, state } = this.#opened;
+    return examine({ kernel, directory, scan, state, validators: this.#validators, head: this.#head });
+  }
+
+  /** Executes every block from genesis again and compares every result and root. */
+  async replay(): Promise<Report> {
+    await this.#quiet();
+    const { kernel, scan } = this.#opened;
+    return replayChain(kernel, this.genesis, this.#validators, scan, this.#head.height);
+  }
+
+  /** Everything durable is in the store when this resolves. */
+  flush(): Promise<void> {
+    return this.#flusher.drain();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#engine.stop();
+    await this.#verifier.close();
+    await this.#flusher.close();
+    if (this.#log.status() !== 'failed') await this.#flusher.drain();
+    await this.#log.close();
+    await this.#opened.close();
+  }
+
+  #committed(block: CommittedBlock): void {
+    const { height, timeMs } = block;
+    this.#head = { height, timeMs, appHash: toHex(this.#opened.state.durableHash()) };
+    this.#flusher.noteBlock();
+    for (const wake of this.#proofWaiters) wake();
+    for (const listener of this.#listeners) listener(block);
+  }
+
+  #keyFor(kid: string, payload: Payload): KeyAnswer {
+    const context = {
+      chain: this.genesis.chain,
+      height: this.#engine.tip().height + 1,
+      blockTimeMs: this.#engine.nextTimeMs(),
+    };
+    const view = this.#opened.state.execution;
+    const resolved = this.kernel.resolveKey(view, kid, payload, context);
+    if (isRefusal(resolved)) {
+      const { code, name, advice } = resolved.error;
+      return { code, log: `${name}: ${advice}` };
+    }
+    const registered = this.kernel.resolveKey(view, kid, { ...payload, messages: [] }, context);
+    const isRegistered = !isRefusal(registered) && registered.thumbprint === resolved.thumbprint;
+    return { jwk: resolved.jwk, thumbprint: resolved.thumbprint, isRegistered };
+  }
+
+  /** A client that sends again what is in a block already, or about to be, gets the answer of the first time. */
+  async #alreadyCommitted(bytes: Uint8Array, error: unknown): Promise<Submitted> {
+    if (!(error instanceof SalusError) || error.code !== kernelErrors.replayed.code) throw error;
+    const hash = toHex(sha256(bytes));
+    let known: LedgerTransaction | undefined;
+    for (let round = 0; round <= blocksUnsyncedMax; round += 1) {
+      // Asked before the look: what was not on its way to the disk then is either found now or was other bytes.
+      const isSettled = this.#engine.isQuiet();
+      known = await this.transaction(hash);
+      if (known || isSettled) break;
+      await this.#proven(this.#head.height).catch(() => undefined);
+    }
+    if (!known) throw error;
+    const { height, index, code, log, cost, events, outputs, data } = known;
+    return { hash, height, index, code, log, cost, events, outputs, data };
+  }
+
+  *#listed(participant: string | undefined, type: string | undefined, after: string): Iterable<Posting> {
+    const list = participant === undefined ? `t/${type}` : `p/${participant}`;
+    for (const posting of this.#opened.state.postings(list, after)) {
+      if (type === undefined || posting.types.includes(type)) yield posting;
+    }
+  }
+
+  async *#everything(after: string): AsyncIterable<Posting> {
+    const start = placeOf(after) ?? { height: 1, index: -1 };
+    for (let height = start.height; height <= this.#head.height; height += 1) {
+      const block = await this.#blocks.existing(height);
+      const names = block.transactions.length > 0 ? transactionNames(block) : [];
+      for (let index = height === start.height ? start.index + 1 : 0; index < names.length; index += 1) {
+        yield { height, index, types: [] };
+      }
+    }
+  }
+
+  #proveExecuted(key: string): ReceiptState {
+    const proof = this.#machine.prove(key);
+    return { key, stored: this.#opened.state.execution.get(key), proof };
+  }
+
+  /** The tree is that of the last executed block: it proves an earlier one while nothing has changed since. */
+  #proveAt(height: number, key: string): ReceiptState {
+    const state = this.#proveExecuted(key);
+    if (this.#machine.changedHeight() > height) throw ledgerError('stateMoved');
+    return state;
+  }
+
+  async #quiet(): Promise<void> {
+    const until = performance.now() + quietWaitMsMax;
+    while (!this.#engine.isQuiet() && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+
+  /** Waits until block `height` + 1 is on the disk. */
+  async #proven(height: number): Promise<void> {
+    const until = performance.now() + proofWaitMsMax;
+    while (this.#head.height <= height) {
+      const leftMs = until - performance.now();
+      if (leftMs <= 0 || this.#closing) throw ledgerError('receiptNotReady');
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          clearTimeout(timer);
+          this.#proofWaiters.delete(wake);
+          resolve();
+        };
+        const timer = setTimeout(wake, leftMs);
+        this.#proofWaiters.add(wake);
+      });
+    }
+  }
+}
+
+function isRefusal(resolved: ResolvedKey | KeyRefusal): resolved is KeyRefusal {
+  return 'error' in resolved;
+}
+
+function genesisValidators(genesis: GenesisDocument): Validator[] {
+  return sortValidators(
+    genesis.validators.map(({ publicKey, power }) => ({ publicKey: fromBase64url(publicKey), power })),
+  );
+}

@@ -1,0 +1,17 @@
+import { DatabaseSync } from 'node:sqlite';
+import { ledgerError } from './errors.ts';
+
+/**
+ * Keeps a second process out of a data directory. Node has no file locks; SQLite's are the operating system's own,
+ * which end with the process however it ends, and also hold between containers that share the directory.
+ */
+export function lockDirectory(dir: string): () => void {
+  const database = new DatabaseSync(`${dir}/lock.sqlite`);
+  try {
+    database.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+  } catch (cause) {
+    database.close();
+    throw ledgerError('directoryLocked', dir, { cause });
+  }
+  return () => database.close();
+}

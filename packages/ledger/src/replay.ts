@@ -1,0 +1,121 @@
+import { createPublicKey, type KeyObject, verify } from 'node:crypto';
+import type { BlockContext, GenesisDocument, Kernel, LedgerView } from '@salus/contracts';
+import { equalBytes, type ParsedTransaction, parseTransaction, type Validator } from '@salus/protocol';
+import { ChainCheck, type CheckedBlock } from './chain-check.ts';
+import { genesisTip } from './embedded/block-builder.ts';
+import { treeUpperLevels } from './limits.ts';
+import { encodeResults, resultJson } from './log/block-codec.ts';
+import { type BlockRecord, decodeRecord } from './log/record.ts';
+import { type LogScan, scanLog } from './log/segment.ts';
+import { ReplayIndex } from './state/replay-index.ts';
+import { unfitForBlock } from './state-machine.ts';
+import { StateTree } from './tree/state-tree.ts';
+
+export type Report = { ok: boolean; blocks: number; transactions: number; problems: string[] };
+
+/** More would only repeat the first. */
+const problemsMax = 100;
+
+export function report(check: ChainCheck, more: readonly string[] = []): Report {
+  const problems = [...check.problems, ...more].slice(0, problemsMax);
+  return { ok: problems.length === 0, blocks: check.blocks, transactions: check.transactions, problems };
+}
+
+/** A state machine in memory that starts from genesis and executes every block again. */
+class Replayer {
+  readonly #kernel: Kernel;
+  readonly #chain: string;
+  readonly #state: Map<string, Uint8Array>;
+  readonly #buckets = new Map<number, Uint8Array>();
+  readonly #tree: StateTree;
+  readonly #replay = new ReplayIndex();
+  readonly #keys = new Map<string, KeyObject>();
+  readonly problems: string[] = [];
+
+  constructor(kernel: Kernel, genesis: GenesisDocument) {
+    this.#kernel = kernel;
+    this.#chain = genesis.chain;
+    this.#state = kernel.genesis(genesis);
+    this.#tree = new StateTree({ get: (index) => this.#buckets.get(index) }, treeUpperLevels);
+    this.#apply(this.#state);
+  }
+
+  root(): Uint8Array {
+    return this.#tree.root();
+  }
+
+  execute(record: BlockRecord, block: CheckedBlock): void {
+    const context = { chain: this.#chain, height: record.height, blockTimeMs: record.timeMs };
+    const view: LedgerView = {
+      get: (key) => this.#state.get(key),
+      replaySeen: (minute, id) => this.#replay.seen(minute, id),
+    };
+    const transactions = record.transactions.map((bytes) => {
+      const tx = parseTransaction(bytes);
+      return { tx, keysUsed: this.#keysOf(tx, view, context) };
+    });
+    const result = this.#kernel.executeBlock(transactions, view, context);
+    this.#apply(result.writes);
+    this.#replay.add(result.replayIds);
+    this.#replay.prune(record.timeMs);
+    const facts: Record<string, boolean> = {
+      root: equalBytes(this.root(), record.appHash),
+      results: encodeResults(result.results.map(resultJson)) === encodeResults(block.results),
+      acceptance: unfitForBlock(transactions, result).length === 0,
+    };
+    for (const [name, fits] of Object.entries(facts)) {
+      if (!fits) this.problems.push(`block ${record.height}: executed again it gives another ${name}`);
+    }
+  }
+
+  #apply(writes: ReadonlyMap<string, Uint8Array | undefined>): void {
+    for (const [key, stored] of writes) {
+      if (stored) this.#state.set(key, stored);
+      else this.#state.delete(key);
+    }
+    for (const [index, bucket] of this.#tree.update(writes)) this.#buckets.set(index, bucket);
+  }
+
+  /** Thumbprints of the keys that the signatures verify with; empty where one does not verify. */
+  #keysOf(tx: ParsedTransaction, view: LedgerView, context: BlockContext): string[] {
+    const thumbprints: string[] = [];
+    for (const { kid, signingInput, signature } of tx.signatures) {
+      const resolved = this.#kernel.resolveKey(view, kid, tx.payload, context);
+      if ('error' in resolved) return [];
+      let key = this.#keys.get(resolved.thumbprint);
+      if (!key) {
+        key = createPublicKey({ key: { ...resolved.jwk }, format: 'jwk' });
+        this.#keys.set(resolved.thumbprint, key);
+      }
+      if (!verify('sha256', signingInput, { key, dsaEncoding: 'ieee-p1363' }, signature)) return [];
+      thumbprints.push(resolved.thumbprint);
+    }
+    return thumbprints;
+  }
+}
+
+/**
+ * Executes every block from genesis again: signatures, results and the root of each block. Needs the log and the
+ * genesis document alone, so that it judges a copy of the chain by nothing else that its holder keeps.
+ */
+export function replayChain(
+  kernel: Kernel,
+  genesis: GenesisDocument,
+  validators: readonly Validator[],
+  scan: LogScan,
+  untilHeight: number,
+): Report {
+  const replayer = new Replayer(kernel, genesis);
+  const check = new ChainCheck(genesis.chain, validators, genesisTip(genesis.timeMs, replayer.root()));
+  try {
+    scanLog(scan, undefined, ({ height, payload }) => {
+      if (height > untilHeight) return;
+      const record = decodeRecord(payload);
+      replayer.execute(record, check.check(record));
+    });
+  } catch (error) {
+    replayer.problems.push((error as Error).message);
+  }
+  if (check.blocks < untilHeight) replayer.problems.push(`blocks after ${check.blocks} are missing`);
+  return report(check, replayer.problems);
+}
