@@ -1,0 +1,21 @@
+import type { RouteDefinition } from '../route.ts';
+import { accessRoutes } from './access.ts';
+import { eventRoutes } from './events.ts';
+import { historyRoutes } from './history.ts';
+import { ledgerRoutes } from './ledger.ts';
+import { operationRoutes } from './operations.ts';
+import { recordRoutes } from './records.ts';
+import { staffRoutes } from './staff.ts';
+import { walletRoutes } from './wallet.ts';
+
+/** Every route of a node, by id. A group of routes is added here and nowhere else. */
+export const routes = {
+  ...operationRoutes,
+  ...ledgerRoutes,
+  ...eventRoutes,
+  ...accessRoutes,
+  ...walletRoutes,
+  ...historyRoutes,
+  ...recordRoutes,
+  ...staffRoutes,
+} satisfies Record<string, RouteDefinition>;

@@ -1,0 +1,67 @@
+import Type, { type Static } from 'typebox';
+import { route } from '../route.ts';
+import { Did, Slug } from '../schemas.ts';
+
+const tags = ['records'];
+/** What an import takes before it is decompressed. */
+export const importBytesMax = 4 * 1024 ** 3;
+const entriesMax = 5_000_000;
+
+export const ImportReport = Type.Object(
+  {
+    resources: Type.Integer({ minimum: 0, description: 'entries read' }),
+    accepted: Type.Integer({ minimum: 0, description: 'stored and anchored, or here already' }),
+    rejected: Type.Integer({ minimum: 0 }),
+    unchanged: Type.Integer({ minimum: 0, description: 'of the accepted: those that were here already' }),
+    seconds: Type.Number({ minimum: 0 }),
+    complete: Type.Boolean({ description: 'false: the input could not be read to its end; go on from `resources`' }),
+    errors: Type.Array(
+      Type.Object({
+        entry: Type.Integer({ minimum: 0, description: 'position in the input' }),
+        code: Type.Integer({ description: 'stable number of the error' }),
+        message: Type.String(),
+      }),
+      { description: 'the first thousand' },
+    ),
+    patients: Type.Array(Type.Object({ id: Type.String({ description: 'FHIR id at this organisation' }), did: Did })),
+  },
+  { description: 'what became of an input' },
+);
+export type ImportReport = Static<typeof ImportReport>;
+
+export const recordRoutes = {
+  importRecords: route({
+    id: 'importRecords',
+    method: 'POST',
+    path: '/api/orgs/{slug}/imports',
+    summary: 'Import FHIR: a Bundle, NDJSON or one resource, gzip too',
+    description:
+      'For systems of the organisation itself. Entries are stored one by one: a broken one is reported and the others ' +
+      'go on. Everything accepted is anchored on the ledger when this answers. Importing the same again changes nothing.',
+    tags,
+    auth: 'member',
+    params: Type.Object({ slug: Slug }),
+    query: Type.Object(
+      {
+        from: Type.Optional(
+          Type.Integer({ minimum: 0, maximum: entriesMax, description: 'passes over the entries before: to resume' }),
+        ),
+      },
+      { additionalProperties: false },
+    ),
+    rawBody: {
+      types: [
+        'application/fhir+json',
+        'application/json',
+        'application/fhir+ndjson',
+        'application/x-ndjson',
+        'application/gzip',
+        'application/octet-stream',
+      ],
+      bytesMax: importBytesMax,
+      stream: true,
+      description: 'FHIR R4 as JSON or NDJSON; gzip is recognised by its bytes',
+    },
+    responses: { 200: { description: 'what was read and stored', schema: ImportReport } },
+  }),
+};
