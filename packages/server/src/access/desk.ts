@@ -1,0 +1,297 @@
+import { isSealedRequest, type SealedRequest, sealedContext, sealedRequestFormat } from '@salus/api';
+import { access, consent, identity } from '@salus/contracts';
+import {
+  canonicalJson,
+  type Did,
+  type EcPrivateJwk,
+  type EcPublicJwk,
+  type JsonValue,
+  randomId,
+  utf8,
+  utf8Text,
+} from '@salus/protocol';
+import { encodeSealed, openSealed, parseSealed, sealPayload } from '@salus/vault';
+import { Compile } from 'typebox/compile';
+import { organizationTopic } from '../events/notices.ts';
+import { AccountingIndex } from '../gate/accounting-index.ts';
+import { authorityName } from '../gate/acting.ts';
+import { commitDisclosure, type Disclosure, disclosureFormat, type LoggedDisclosure } from '../gate/disclosure.ts';
+import { LedgerFacts } from '../gate/facts.ts';
+import { ConsentGate } from '../gate/gate.ts';
+import { LedgerRecorder } from '../gate/recorder.ts';
+import type { NodeContext } from '../node/start-node.ts';
+import type { OrganizationRecords } from '../records/organization-records.ts';
+import type { Exchange } from './exchange.ts';
+import { Inbox, type InboxEvent } from './inbox.ts';
+import { type GlassContent, type LateGlass, LateGlasses } from './late-glass.ts';
+import { Linking } from './linking.ts';
+import { withLedger } from './outage.ts';
+import { Relationships } from './relationships.ts';
+
+const authorityContent = Compile(identity.AuthorityContentSchema);
+
+/**
+ * One organisation's dealings with access: it follows the ledger, opens what is sealed to the organisation, feeds the
+ * gate with facts, and tells patients and staff.
+ */
+export class AccessDesk {
+  readonly records: OrganizationRecords;
+  readonly relationships: Relationships;
+  readonly index: AccountingIndex;
+  readonly facts: LedgerFacts;
+  readonly recorder: LedgerRecorder;
+  readonly linking: Linking;
+  readonly lateGlasses: LateGlasses;
+  readonly #context: NodeContext;
+  readonly #exchange: Exchange;
+  readonly #inbox: Inbox;
+
+  constructor(context: NodeContext, records: OrganizationRecords, exchange: Exchange) {
+    const { organization, vault, patients, content, resources } = records;
+    const { ledger, reader, log, feed, clockMs } = context;
+    const { did, slug } = organization.profile;
+    const onError = (error: unknown): void => log.fault('', `access at ${slug}`, error);
+    this.records = records;
+    this.#context = context;
+    this.#exchange = exchange;
+    this.relationships = new Relationships(organization.store);
+    this.index = new AccountingIndex(organization.store, vault);
+    this.linking = new Linking(organization, ledger);
+    this.lateGlasses = new LateGlasses({ organization, reader, nowMs: context.nowMs, onError });
+    this.#inbox = new Inbox({
+      store: organization.store,
+      feed,
+      name: 'access',
+      handle: (event) => this.#handle(event),
+      take: (event) => this.#take(event),
+      onError,
+    });
+    this.facts = new LedgerFacts({
+      organization: did,
+      reader,
+      head: () => ledger.head(),
+      patients,
+      contents: content,
+      relationships: this.relationships,
+      ready: () => this.#inbox.ready(),
+      clockMs,
+    });
+    this.recorder = new LedgerRecorder({
+      organization,
+      ledger,
+      reader,
+      log: vault.log,
+      index: this.index,
+      clockMs,
+      onError,
+    });
+    const nowMs = (): number => this.facts.nowMs();
+    const { facts, recorder } = this;
+    records.useGate(new ConsentGate({ organization: did, resources, facts, log: vault.log, recorder, nowMs, clockMs }));
+  }
+
+  start(): void {
+    this.#inbox.start();
+    this.recorder.wake();
+    this.lateGlasses.start();
+  }
+
+  async close(): Promise<void> {
+    await this.#inbox.close();
+    await this.lateGlasses.close();
+    await this.recorder.close();
+  }
+
+  get did(): Did {
+    return this.records.organization.profile.did;
+  }
+
+  #isMine({ attributes }: InboxEvent): boolean {
+    return attributes.custodian === this.did;
+  }
+
+  /** What takes effect at once, inside the transaction that moves the cursor. */
+  #handle(event: InboxEvent): boolean {
+    const { type, attributes } = event;
+    const patient = String(attributes.patient ?? '');
+    switch (type) {
+      case 'identity/PatientsMerged':
+        this.relationships.add(String(attributes.survivor), String(attributes.participant), 'merged');
+        return false;
+      case 'identity/AuthorityGranted':
+        return this.records.patients.byDid(patient as Did) !== undefined;
+      case 'access/GlassBroken':
+        if (!this.#isMine(event)) return false;
+        this.relationships.add(patient, String(attributes.glass), 'glass');
+        this.#notify(patient, event);
+        this.#notify(organizationTopic, event);
+        return true;
+      case 'access/GlassAlarm':
+        if (this.#isMine(event)) this.#notify(organizationTopic, event);
+        return false;
+      case 'access/Decided':
+        if (attributes.requester === this.did) this.#notify(organizationTopic, event);
+        if (this.#isMine(event)) this.#notify(patient, event);
+        return false;
+      case 'access/Released':
+      case 'access/GlassReviewed':
+        if (this.#isMine(event)) this.#notify(patient, event);
+        return false;
+      default:
+        return this.#isMine(event) && (type === 'access/Requested' || type === 'consent/Granted');
+    }
+  }
+
+  /** References only: who reads a notice fetches what it points at. */
+  #notify(topic: string, { type, attributes }: InboxEvent): void {
+    const { notices } = this.records.organization;
+    notices.add({ topic, type, data: attributes });
+    setImmediate(() => notices.wake());
+  }
+
+  async #take(event: InboxEvent): Promise<boolean> {
+    const { attributes, type } = event;
+    switch (type) {
+      case 'consent/Granted':
+        return await this.#takeDirective(String(attributes.directive));
+      case 'access/Requested':
+        return await this.#takeRequest(String(attributes.request), event);
+      case 'identity/AuthorityGranted':
+        return await this.#takeAuthority(String(attributes.patient) as Did, String(attributes.authority));
+      case 'access/GlassBroken':
+        return await this.#takeGlass(String(attributes.glass));
+      default:
+        return true;
+    }
+  }
+
+  /** The content behind a commitment, opened with this organisation's key; undefined while no envelope is there. */
+  async open(type: string, id: string, commitment: string): Promise<unknown> {
+    const { privateJwk } = this.records.organization.keys.encryption();
+    const context = sealedContext(this.#context.chain, type, id);
+    for (const bytes of this.#exchange.get(commitment)) {
+      try {
+        const options = { context, commitment };
+        const { content } = await openSealed(parseSealed(bytes), privateJwk as unknown as EcPrivateJwk, options);
+        return JSON.parse(utf8Text(content));
+      } catch {
+        // Somebody else's envelope under the same commitment: the next one may be right.
+      }
+    }
+    return undefined;
+  }
+
+  /** Seals for members and patients by the keys that the ledger names, and leaves the envelope for them. */
+  async seal(type: string, id: string, content: unknown, parties: readonly Did[]): Promise<string> {
+    const { chain, reader, nowMs } = this.#context;
+    const recipients = parties.flatMap((did) => {
+      const [key] = identity.activeKeys(reader, did, 'encrypt', nowMs());
+      return key === undefined ? [] : [key.jwk as EcPublicJwk];
+    });
+    const bytes = utf8(canonicalJson(content as JsonValue));
+    const sealed = await sealPayload({ content: bytes, recipients, context: sealedContext(chain, type, id) });
+    await this.#exchange.put(encodeSealed(sealed.envelope));
+    return sealed.commitment;
+  }
+
+  async #takeDirective(id: string): Promise<boolean> {
+    const entry = consent.directive(this.#context.reader, id);
+    if (entry === undefined) return true;
+    const content = await this.open('consent/grant', id, entry.commitment);
+    if (content === undefined) return false;
+    if (!consent.isDirectiveContent(content)) return true;
+    const matches = content.id === id && content.patient === entry.patient && content.custodian === this.did;
+    if (matches) await this.records.content.put('directive', id, entry.patient, content);
+    return true;
+  }
+
+  async #takeRequest(id: string, event: InboxEvent): Promise<boolean> {
+    const entry = access.request(this.#context.reader, id);
+    if (entry === undefined) return true;
+    const content = await this.open('access/request', id, entry.commitment);
+    if (content === undefined) return false;
+    if (!isSealedRequest(content)) return true;
+    const { patient, requester } = entry;
+    const matches = content.id === id && content.patient === patient && content.organization === requester;
+    if (!matches) return true;
+    await this.records.content.put('request', id, patient, content);
+    const { notices, store } = this.records.organization;
+    await store.commit(() => this.#notify(patient, event));
+    notices.wake();
+    return true;
+  }
+
+  async #takeAuthority(patient: Did, id: string): Promise<boolean> {
+    const entry = identity.authority(this.#context.reader, patient, id);
+    if (entry === undefined) return true;
+    const opened = await this.open('identity/authority', id, entry.commitment);
+    if (opened === undefined) return false;
+    if (!authorityContent.Check(opened)) return true;
+    if (opened.patient === patient && opened.holder === entry.holder) {
+      await this.records.content.put('authority', authorityName(patient, id), patient, opened);
+    }
+    return true;
+  }
+
+  async #takeGlass(id: string): Promise<boolean> {
+    const entry = access.glass(this.#context.reader, id);
+    if (entry === undefined) return true;
+    const content = await this.open('access/breakGlass', id, entry.reason);
+    if (content === undefined) return false;
+    await this.records.content.put('glass', id, entry.patient, content);
+    return true;
+  }
+
+  /**
+   * Opens a window for an emergency while the ledger cannot commit: durable in the log and among what is sealed here,
+   * anchored late, and told to patient and officer at once.
+   */
+  async openWithoutLedger(patient: Did, content: GlassContent, late: LateGlass, alarm: boolean): Promise<void> {
+    const { organization, content: contents, vault } = this.records;
+    const { glass, practitioner, organisation, openedMs, windowUntilMs: untilMs } = late;
+    const disclosure: Disclosure = {
+      format: disclosureFormat,
+      id: randomId(),
+      patient,
+      custodian: this.did,
+      requester: { organization: organisation, person: practitioner, roles: [late.profession] },
+      purpose: 'ETREAT',
+      action: 'read',
+      exit: 'emergency',
+      outcome: 'opened',
+      reason: 'permitted',
+      basis: { kind: 'breakGlass', id: glass },
+      obligations: ['notify', 'review'],
+      flags: ['late'],
+      records: [],
+      timeMs: openedMs,
+    };
+    const logged: LoggedDisclosure = { disclosure, ...commitDisclosure(disclosure), path: 'batch' };
+    await vault.log.append(utf8(JSON.stringify(logged)), openedMs);
+    await contents.put('glass', glass, patient, content);
+    const attributes = { glass, custodian: this.did, patient, practitioner, organisation, untilMs };
+    await organization.store.commit(() => {
+      for (const topic of [patient, organizationTopic]) this.#notify(topic, { type: 'access/GlassBroken', attributes });
+      if (alarm) this.#notify(organizationTopic, { type: 'access/GlassAlarm', attributes });
+    });
+    this.recorder.wake();
+  }
+
+  /** Asks a patient, in the name of one of this organisation's people. Tells nothing of whether the patient exists. */
+  async request(input: Omit<SealedRequest, 'format' | 'id' | 'organization' | 'organizationName'>): Promise<string> {
+    const id = randomId();
+    const { did, name } = this.records.organization.profile;
+    const content: SealedRequest = {
+      ...input,
+      format: sealedRequestFormat,
+      id,
+      organization: did,
+      organizationName: name,
+    };
+    const commitment = await this.seal('access/request', id, content, [input.custodian, input.patient]);
+    const { custodian, patient } = input;
+    const message = { type: 'access/request', request: id, custodian, patient, commitment };
+    await withLedger(() => this.records.organization.execute([message]));
+    return id;
+  }
+}

@@ -1,0 +1,136 @@
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
+import { backup as copyDatabase, DatabaseSync } from 'node:sqlite';
+import { openVault } from '@salus/vault';
+import {
+  type DataDirectory,
+  inspectDirectory,
+  ledgerPath,
+  lockDirectory,
+  makeDirectory,
+  openDirectory,
+} from '../node/data-directory.ts';
+import { openEmbeddedLedger } from '../node/embedded-ledger.ts';
+import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
+import { softwareVersion } from '../node/version.ts';
+import { genesisMembers, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
+import { type BackupManifest, backupFormat, listFiles, writeManifest } from './manifest.ts';
+
+/** What is copied of a ledger's directory. The validator's key stands beside these and is not among them. */
+const ledgerFiles = ['chain.json', 'genesis.json'];
+/** A segment that holds blocks; the one kept in reserve holds nothing. */
+const blockSegment = /^\d+\.blocks$/;
+const storeFile = join('store', 'data.mdb');
+const exchangeFile = join('exchange', 'sealed.sqlite');
+
+function syncFile(path: string): void {
+  const handle = openSync(path, 'r+');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+export async function copySynced(from: string, to: string): Promise<void> {
+  makeDirectory(dirname(to));
+  await copyFile(from, to);
+  syncFile(to);
+}
+
+/** A consistent copy of an SQLite file, what lies in its write-ahead log included. */
+async function copySqlite(from: string, to: string): Promise<void> {
+  makeDirectory(dirname(to));
+  const database = new DatabaseSync(from);
+  try {
+    await copyDatabase(database, to);
+  } finally {
+    database.close();
+  }
+  syncFile(to);
+}
+
+async function copyLedger(from: string, to: string): Promise<void> {
+  for (const name of ledgerFiles) await copySynced(join(from, name), join(to, name));
+  const segments = readdirSync(join(from, 'blocks')).filter((name) => blockSegment.test(name));
+  for (const name of segments) await copySynced(join(from, 'blocks', name), join(to, 'blocks', name));
+  await copySynced(join(from, storeFile), join(to, storeFile));
+}
+
+async function copyOrganization(directory: DataDirectory, slug: string, target: string): Promise<void> {
+  const member = genesisMembers(directory.genesis()).find((one) => one.slug === slug);
+  if (member === undefined) throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged);
+  const from = organizationPaths(directory.root, slug);
+  const to = organizationPaths(target, slug);
+  makeDirectory(to.root);
+  // Opening finishes an erasure that a crash interrupted: what was erased must not reach the copy.
+  const vault = await openVault({ dir: from.vault, organisation: member.did, keys: vaultKeyProvider(from) });
+  try {
+    await vault.copyTo(to.vault);
+  } finally {
+    await vault.close();
+  }
+  if (existsSync(from.store)) await copySqlite(from.store, to.store);
+}
+
+/** Opening recovers the ledger and checks its state root: what is damaged is not copied over a good backup. */
+async function headOf(directory: DataDirectory): Promise<{ height: number; appHash: string }> {
+  const ledger = await openEmbeddedLedger(directory);
+  try {
+    const { height, appHash } = ledger.head();
+    return { height, appHash };
+  } finally {
+    await ledger.close();
+  }
+}
+
+function refuseTarget(root: string, target: string): void {
+  const isInside = (outer: string, inner: string): boolean => !relative(outer, inner).startsWith('..');
+  const from = resolve(root);
+  const to = resolve(target);
+  if (isInside(from, to) || isInside(to, from)) {
+    throw new NodeFault(NodeErrorCodes.inputInvalid, 'The backup must not lie in the data directory, nor around it.');
+  }
+  refuseTaken(target);
+}
+
+/** The genesis document of a directory that is no node yet. */
+export function readGenesis(root: string): unknown {
+  return JSON.parse(readFileSync(join(root, 'genesis.json'), 'utf8'));
+}
+
+export function refuseTaken(target: string): void {
+  if (existsSync(target) && !statSync(target).isDirectory()) throw new NodeFault(NodeErrorCodes.backupTargetTaken);
+  if (inspectDirectory(target) !== 'absent') throw new NodeFault(NodeErrorCodes.backupTargetTaken);
+}
+
+/**
+ * Copies a stopped node: ledger, what every organisation keeps, and the exchange, as of one moment, with a manifest of
+ * all hashes. Keys of organisations and of the validator are not in it. Throws a NodeFault and removes what it wrote
+ * when it cannot be finished.
+ */
+export async function backupNode(root: string, target: string, nowMs = Date.now()): Promise<BackupManifest> {
+  const directory = openDirectory(root);
+  refuseTarget(root, target);
+  const lock = lockDirectory(root);
+  try {
+    const { chain, organizations } = directory.manifest;
+    const head = await headOf(directory);
+    makeDirectory(target);
+    await copyLedger(ledgerPath(root), ledgerPath(target));
+    for (const slug of organizations) await copyOrganization(directory, slug, target);
+    if (existsSync(join(root, exchangeFile))) await copySqlite(join(root, exchangeFile), join(target, exchangeFile));
+    for (const name of ['genesis.json', 'salus.json']) await copySynced(join(root, name), join(target, name));
+    const files = await listFiles(target);
+    const identity = { format: backupFormat, chain, ...head, createdMs: nowMs, software: softwareVersion } as const;
+    const manifest: BackupManifest = { ...identity, organizations, files };
+    writeManifest(target, manifest);
+    return manifest;
+  } catch (error) {
+    rmSync(target, { recursive: true, force: true });
+    throw error;
+  } finally {
+    lock.release();
+  }
+}

@@ -1,0 +1,119 @@
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { openVault } from '@salus/vault';
+import { makeDirectory, organizationPath, validatorKeyPath } from '../node/data-directory.ts';
+import { type DoctorReport, examineDirectory } from '../node/doctor.ts';
+import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
+import { genesisMembers, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
+import { openStore } from '../store/database.ts';
+import { organizationMigrations } from '../store/migrations.ts';
+import { copySynced, readGenesis, refuseTaken } from './backup.ts';
+import { applyErasures, readErasureLists } from './erasure-lists.ts';
+import { type BackupManifest, checkFiles, readManifest } from './manifest.ts';
+
+const manifestOfNode = 'salus.json';
+
+export interface RestoreOptions {
+  /** Directory of the backup. */
+  from: string;
+  /** Directory with `keys/` and `orgs/SLUG/keys/`, as a data directory has them. */
+  keys: string;
+  /** The new data directory. */
+  data: string;
+  /** Newer erasure lists than those of the backup. */
+  erasures?: string;
+}
+
+export interface RestoreReport extends DoctorReport {
+  chain: string;
+  height: number;
+  files: number;
+  /** Entries of the newer erasure lists that the backup did not have. */
+  erasuresReplayed: number;
+  recordsErased: number;
+}
+
+/** Key files by where they go, relative to the data directory. */
+function keyFiles(root: string, slugs: readonly string[]): string[] {
+  const validator = join('keys', 'validator.json');
+  if (!existsSync(validatorKeyPath(root)))
+    throw new NodeFault(NodeErrorCodes.backupKeysMissing, `${validator} is not there.`);
+  const ofOrganizations = slugs.flatMap((slug) => {
+    const relative = join(organizationPath('', slug), 'keys');
+    const dir = join(root, relative);
+    const names = existsSync(dir) ? readdirSync(dir).filter((name) => name.endsWith('.json')) : [];
+    if (!names.includes('vault.json')) {
+      throw new NodeFault(NodeErrorCodes.backupKeysMissing, `${join(relative, 'vault.json')} is not there.`);
+    }
+    return names.map((name) => join(relative, name));
+  });
+  return [validator, ...ofOrganizations];
+}
+
+/** Replays what was erased since the backup, before anything of it can be read. */
+async function eraseAgain(
+  data: string,
+  slug: string,
+  did: string,
+  list: string | undefined,
+): Promise<{ replayed: number; erased: number }> {
+  const paths = organizationPaths(data, slug);
+  const vault = await openVault({ dir: paths.vault, organisation: did, keys: vaultKeyProvider(paths) });
+  const store = openStore({ file: paths.store, migrations: organizationMigrations });
+  try {
+    const replayed = list === undefined ? 0 : await vault.ring.replayErasures(list);
+    return { replayed, erased: await applyErasures(vault, store) };
+  } finally {
+    store.close();
+    await vault.close();
+  }
+}
+
+async function fill(
+  options: RestoreOptions,
+  manifest: BackupManifest,
+  lists: ReadonlyMap<string, string>,
+): Promise<Pick<RestoreReport, 'erasuresReplayed' | 'recordsErased'>> {
+  const { from, keys, data } = options;
+  const isLast = (path: string): boolean => path === manifestOfNode;
+  for (const { path } of manifest.files) if (!isLast(path)) await copySynced(join(from, path), join(data, path));
+  for (const path of keyFiles(keys, manifest.organizations)) await copySynced(join(keys, path), join(data, path));
+  const members = genesisMembers(readGenesis(data));
+  let erasuresReplayed = 0;
+  let recordsErased = 0;
+  for (const slug of manifest.organizations) {
+    const member = members.find((one) => one.slug === slug);
+    if (member === undefined) throw new NodeFault(NodeErrorCodes.backupDamaged, `${slug} is no member.`);
+    const { replayed, erased } = await eraseAgain(data, slug, member.did, lists.get(slug));
+    erasuresReplayed += replayed;
+    recordsErased += erased;
+  }
+  // Only now is the directory a node: whatever stopped this before left nothing that would open.
+  await copySynced(join(from, manifestOfNode), join(data, manifestOfNode));
+  return { erasuresReplayed, recordsErased };
+}
+
+/**
+ * Makes a data directory of a backup and the keys that are kept apart from it, erases again what was erased since, and
+ * examines the result. Everything is checked before the first byte is written; what cannot be finished is removed.
+ */
+export async function restoreNode(options: RestoreOptions): Promise<RestoreReport> {
+  const { from, keys, data, erasures } = options;
+  const manifest = readManifest(from);
+  refuseTaken(data);
+  keyFiles(keys, manifest.organizations);
+  const lists = erasures === undefined ? new Map<string, string>() : readErasureLists(erasures, manifest.organizations);
+  await checkFiles(from, manifest);
+  makeDirectory(data);
+  try {
+    const { chain, height, files } = manifest;
+    const erased = await fill(options, manifest, lists);
+    const report = await examineDirectory(data);
+    const problems = [...report.problems];
+    if (report.blocks !== height) problems.push(`the backup says ${height} blocks, the ledger has ${report.blocks}`);
+    return { ...report, ok: problems.length === 0, problems, chain, height, files: files.length, ...erased };
+  } catch (error) {
+    rmSync(data, { recursive: true, force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,57 @@
+import { ApiErrorCodes, routes, type Status } from '@salus/api';
+import type { FastifyInstance } from 'fastify';
+import type { LedgerAccess } from '../../node/ledger-access.ts';
+import type { HttpMetrics } from '../metrics.ts';
+import type { Mounter } from '../mount.ts';
+import { homePage } from '../pages/home.ts';
+import { styleSheet } from '../pages/page.ts';
+import { type OpenApiDocument, referencePage } from '../pages/reference.ts';
+import { ApiFault } from '../problems.ts';
+
+/** A head older than this is stale: clients refuse it, and so does /readyz. Idle nodes make a block every 15 s. */
+const headAgeMsMax = 60_000;
+
+export interface OperationDependencies {
+  http: FastifyInstance;
+  ledger: LedgerAccess;
+  metrics: HttpMetrics;
+  status(): Status;
+  isStopping(): boolean;
+}
+
+function mountHealth({ mount }: Mounter, { ledger, metrics, isStopping }: OperationDependencies): void {
+  mount(routes.health, () => ({ status: 'ok' as const }));
+
+  mount(routes.ready, () => {
+    const { height, timeMs } = ledger.head();
+    const isFresh = Date.now() - timeMs <= headAgeMsMax;
+    if (isStopping() || !isFresh || ledger.problem() !== undefined) throw new ApiFault(ApiErrorCodes.unavailable);
+    return { status: 'ready' as const, height };
+  });
+
+  mount(routes.metrics, async ({ reply }) => {
+    const { height, timeMs } = ledger.head();
+    metrics.height.set(height);
+    metrics.blockTimeMs.set(timeMs);
+    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+  });
+}
+
+export function mountOperations(mounter: Mounter, dependencies: OperationDependencies): void {
+  const { http, status } = dependencies;
+  const document = (): OpenApiDocument => http.swagger() as unknown as OpenApiDocument;
+  let reference: string | undefined;
+  mountHealth(mounter, dependencies);
+
+  mounter.mount(routes.status, status);
+  mounter.mount(routes.home, () => homePage(status()));
+  mounter.mount(routes.openApi, () => document() as unknown as Record<string, unknown>);
+  mounter.mount(routes.reference, () => {
+    reference ??= referencePage(document());
+    return reference;
+  });
+  mounter.mount(routes.stylesheet, ({ reply }) => {
+    reply.header('cache-control', 'public, max-age=3600');
+    return styleSheet;
+  });
+}

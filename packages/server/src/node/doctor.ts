@@ -1,0 +1,141 @@
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { didOfKey, type EcPublicJwk, SalusError } from '@salus/protocol';
+import { openVault, type VaultReport } from '@salus/vault';
+import { currentKey, keyPurposes, loadKeys, publicPart } from '../orgs/keys.ts';
+import { genesisMembers, type MemberProfile, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
+import { type DataDirectory, lockDirectory, openDirectory } from './data-directory.ts';
+import { examineLedger, type LedgerExamination } from './embedded-ledger.ts';
+import { NodeFault } from './errors.ts';
+
+export interface DoctorReport {
+  ok: boolean;
+  blocks: number;
+  transactions: number;
+  problems: string[];
+}
+
+const othersMayRead = 0o077;
+
+function keyProblems(directory: DataDirectory, member: MemberProfile): string[] {
+  const { slug, did } = member;
+  const { keys: keysDirectory } = organizationPaths(directory.root, slug);
+  const problems: string[] = [];
+  const keys = loadKeys(keysDirectory);
+  for (const purpose of keyPurposes) currentKey(keys, purpose);
+  const first = keys.find((key) => key.name === 'sign-1');
+  if (first !== undefined && didOfKey(publicPart(first.privateJwk) as EcPublicJwk) !== did) {
+    problems.push(`${slug}: sign-1 is not the key that the genesis document names`);
+  }
+  for (const key of keys) {
+    const { mode } = statSync(join(keysDirectory, `${key.name}.json`));
+    if ((mode & othersMayRead) !== 0) problems.push(`${slug}: others on this machine can read key ${key.name}`);
+  }
+  return problems;
+}
+
+/** What went wrong, without a word of what the files hold. */
+function told(error: unknown): string {
+  if (error instanceof SalusError) return `error ${error.code}: ${error.message}`;
+  if (error instanceof NodeFault) return `error ${error.code}: ${error.message}`;
+  return `its files cannot be read (${error instanceof Error ? error.message : 'unknown'})`;
+}
+
+/** SQLite's own examination of a file; nothing is written. */
+function databaseProblems(name: string, file: string): string[] {
+  if (!existsSync(file)) return [`${name}: the file is missing`];
+  try {
+    const database = new DatabaseSync(file, { readOnly: true });
+    try {
+      const rows = database.prepare('PRAGMA integrity_check').all();
+      return rows.map((row) => String(row.integrity_check)).flatMap((row) => (row === 'ok' ? [] : [`${name}: ${row}`]));
+    } finally {
+      database.close();
+    }
+  } catch (error) {
+    return [`${name}: ${told(error)}`];
+  }
+}
+
+function storeProblems(directory: DataDirectory, slug: string): string[] {
+  return databaseProblems(`${slug}: store`, organizationPaths(directory.root, slug).store);
+}
+
+function listed(slug: string, { blobs, keys }: VaultReport): string[] {
+  return [
+    ...blobs.damaged.map((address) => `${slug}: vault: content ${address} is damaged`),
+    ...blobs.missing.map((address) => `${slug}: vault: content ${address} is missing`),
+    ...keys.damaged.map((id) => `${slug}: vault: the key of ${id} is damaged`),
+    ...(blobs.indexSound ? [] : [`${slug}: vault: the index of contents is damaged`]),
+    ...(keys.databaseSound ? [] : [`${slug}: vault: the table of keys is damaged`]),
+  ];
+}
+
+/** Reads every byte that the vault keeps, unwraps every key and walks the access log. */
+async function vaultProblems(directory: DataDirectory, { slug, did }: MemberProfile): Promise<string[]> {
+  const paths = organizationPaths(directory.root, slug);
+  if (!existsSync(join(paths.vault, 'keys'))) return [];
+  try {
+    const vault = await openVault({ dir: paths.vault, organisation: did, keys: vaultKeyProvider(paths) });
+    try {
+      return listed(slug, await vault.scan());
+    } finally {
+      await vault.close();
+    }
+  } catch (error) {
+    return [`${slug}: vault: ${told(error)}`];
+  }
+}
+
+function attempt(name: string, examine: () => string[]): string[] {
+  try {
+    return examine();
+  } catch (error) {
+    return [`${name}: ${told(error)}`];
+  }
+}
+
+async function organizationProblems(directory: DataDirectory): Promise<string[]> {
+  const members = genesisMembers(directory.genesis());
+  const problems: string[] = [];
+  for (const slug of directory.manifest.organizations) {
+    const member = members.find((one) => one.slug === slug);
+    if (member === undefined) {
+      problems.push(`${slug}: is no member of the genesis document`);
+      continue;
+    }
+    problems.push(...attempt(`${slug}: keys`, () => keyProblems(directory, member)));
+    // The store first: a damaged one must be reported, not opened for writing.
+    problems.push(...storeProblems(directory, slug), ...(await vaultProblems(directory, member)));
+  }
+  return problems;
+}
+
+/** A ledger that cannot be opened is one of the problems, and the rest is examined all the same. */
+async function ledgerFindings(directory: DataDirectory, replay: boolean): Promise<LedgerExamination> {
+  try {
+    const { blocks, transactions, problems } = await examineLedger(directory, replay);
+    return { blocks, transactions, problems: problems.map((problem) => `ledger: ${problem}`) };
+  } catch (error) {
+    return { blocks: 0, transactions: 0, problems: [`ledger: ${told(error)}`] };
+  }
+}
+
+function exchangeProblems(root: string): string[] {
+  const file = join(root, 'exchange', 'sealed.sqlite');
+  return existsSync(file) ? databaseProblems('exchange', file) : [];
+}
+
+/** Examines everything in the data directory of a stopped node. Throws a NodeFault when it is none, or in use. */
+export async function examineDirectory(root: string, options: { replay?: boolean } = {}): Promise<DoctorReport> {
+  const directory = openDirectory(root);
+  const lock = lockDirectory(root);
+  try {
+    const ledger = await ledgerFindings(directory, options.replay === true);
+    const problems = [...ledger.problems, ...exchangeProblems(root), ...(await organizationProblems(directory))];
+    return { ok: problems.length === 0, blocks: ledger.blocks, transactions: ledger.transactions, problems };
+  } finally {
+    lock.release();
+  }
+}

@@ -1,0 +1,198 @@
+import { readFileSync } from 'node:fs';
+import { builtInContracts, createKernel, type GenesisDocument, parseGenesis } from '@salus/contracts';
+import { type Block, type Found, type Ledger, LedgerErrorCodes, openLedger } from '@salus/ledger';
+import {
+  canonicalJson,
+  fromBase64url,
+  headerHash,
+  type JsonValue,
+  parseTransaction,
+  sha256,
+  toHex,
+  utf8,
+} from '@salus/protocol';
+import { addErrorTable, setErrorStatus } from '../http/problems.ts';
+import { type DataDirectory, ledgerPath, validatorKeyPath } from './data-directory.ts';
+import { NodeErrorCodes, NodeFault } from './errors.ts';
+import type {
+  BlockEvents,
+  CommittedBlock,
+  CommittedTransaction,
+  FindInput,
+  LedgerAccess,
+  Position,
+} from './ledger-access.ts';
+
+for (const { errors } of builtInContracts) {
+  addErrorTable(new Map(Object.values(errors).map(({ code, name, advice }) => [code, { name, advice }])));
+}
+
+/** What a caller can meet of the ledger's own errors: HTTP status and what to do next. */
+const callerErrors: readonly [keyof typeof LedgerErrorCodes, number, string][] = [
+  ['diskFull', 503, 'The disk of the node is full: send it again later; nothing that was acknowledged is lost.'],
+  ['degraded', 503, 'The node takes no transactions until its disk has been looked at: use another node.'],
+  ['closed', 503, 'The node is stopping: send it again when it runs.'],
+  ['overloaded', 503, 'Too many transactions are waiting: send it again in a moment.'],
+  ['receiptNotReady', 503, 'The block that proves this is not there yet: ask again in a moment.'],
+  ['blockNotHere', 404, 'Ask for a height up to the latest; /api/status names it.'],
+  ['transactionUnknown', 404, 'Check the hash; a transaction that is refused never reaches a block.'],
+  ['stateMoved', 409, 'The state has changed since that block: ask /api/state for a proof of the present one.'],
+  ['refused', 400, 'The transaction was not taken: check chain, window, signer and messages, and sign a new one.'],
+];
+addErrorTable(new Map(callerErrors.map(([name, , advice]) => [LedgerErrorCodes[name], { name, advice }])));
+for (const [name, status] of callerErrors) setErrorStatus(LedgerErrorCodes[name], status);
+
+function readSeed(root: string): Uint8Array {
+  try {
+    const key: unknown = JSON.parse(readFileSync(validatorKeyPath(root), 'utf8'));
+    if (typeof key === 'object' && key !== null && 'd' in key && typeof key.d === 'string') return fromBase64url(key.d);
+  } catch (cause) {
+    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
+    const code = isMissing ? NodeErrorCodes.keyFileMissing : NodeErrorCodes.keyFileDamaged;
+    throw new NodeFault(code, undefined, { cause });
+  }
+  throw new NodeFault(NodeErrorCodes.keyFileDamaged);
+}
+
+function genesisOf(directory: DataDirectory): GenesisDocument {
+  try {
+    return parseGenesis(directory.genesis());
+  } catch (cause) {
+    throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged, undefined, { cause });
+  }
+}
+
+function committedTransactions(block: Block): CommittedTransaction[] {
+  const { height, timeMs } = block;
+  return block.transactions.flatMap((bytes, index) => {
+    const result = block.results[index];
+    if (result === undefined) return [];
+    const { hash, sender, payload } = parseTransaction(bytes);
+    const types = payload.messages.map((message) => message.type);
+    const { code, log, data, events, outputs } = result;
+    return [{ hash: toHex(hash), height, index, timeMs, sender, types, bytes, code, log, data, events, outputs }];
+  });
+}
+
+/** The ledger's cursor: twelve and five hexadecimal digits. */
+function cursorText({ height, index }: Position): string {
+  return `${height.toString(16).padStart(12, '0')}.${index.toString(16).padStart(5, '0')}`;
+}
+
+/** The embedded engine as the rest of the server sees a ledger. */
+class EmbeddedLedger implements LedgerAccess {
+  readonly #ledger: Ledger;
+
+  constructor(ledger: Ledger) {
+    this.#ledger = ledger;
+  }
+
+  head(): { height: number; timeMs: number; appHash: string } {
+    return this.#ledger.head();
+  }
+
+  problem(): string | undefined {
+    const { ok, problem } = this.#ledger.status();
+    return ok ? undefined : (problem ?? 'the ledger takes no transactions');
+  }
+
+  submit(bytes: Uint8Array): ReturnType<LedgerAccess['submit']> {
+    return this.#ledger.submit(bytes);
+  }
+
+  get(key: string): Uint8Array | undefined {
+    return this.#ledger.get(key);
+  }
+
+  iterate(prefix: string): Iterable<[string, Uint8Array]> {
+    return this.#ledger.iterate(prefix);
+  }
+
+  async block(height: number): Promise<CommittedBlock | undefined> {
+    const block = await this.#ledger.block(height);
+    if (block === undefined) return undefined;
+    const hash = toHex(headerHash(block.header));
+    return {
+      height,
+      timeMs: block.timeMs,
+      appHash: toHex(block.appHash),
+      hash,
+      transactions: committedTransactions(block),
+    };
+  }
+
+  async blockEvents(height: number): Promise<BlockEvents | undefined> {
+    const block = await this.#ledger.block(height);
+    if (block === undefined) return undefined;
+    const transactions = block.transactions.map((bytes, index) => ({
+      hash: toHex(sha256(bytes)),
+      events: block.results[index]?.events ?? [],
+    }));
+    return { height, timeMs: block.timeMs, transactions };
+  }
+
+  async transaction(hash: string): Promise<CommittedTransaction | undefined> {
+    const found = await this.#ledger.transaction(hash);
+    if (found === undefined) return undefined;
+    const { sender, payload } = parseTransaction(found.bytes);
+    return { ...found, sender, types: payload.messages.map((message) => message.type) };
+  }
+
+  receipt(hash: string, options: { stateKey?: string }): Promise<Uint8Array> {
+    return this.#ledger.receipt(hash, options);
+  }
+
+  stateProof(key: string): Promise<Uint8Array> {
+    return this.#ledger.stateProof(key);
+  }
+
+  async find({ participant, type, after, limit }: FindInput): Promise<CommittedTransaction[]> {
+    const cursor = after === undefined ? undefined : cursorText(after);
+    const { items } = await this.#ledger.find({ participant, type, after: cursor, limit });
+    const heights = [...new Set(items.map((item: Found) => item.height))];
+    const blocks = await Promise.all(heights.map((height) => this.block(height)));
+    const byHeight = new Map(blocks.map((block) => [block?.height, block?.transactions ?? []]));
+    return items.flatMap(({ height, index }) => byHeight.get(height)?.[index] ?? []);
+  }
+
+  async anchor(): Promise<Uint8Array> {
+    return utf8(canonicalJson(this.#ledger.anchor() as unknown as JsonValue));
+  }
+
+  subscribe(changed: () => void): () => void {
+    return this.#ledger.subscribe(() => changed());
+  }
+
+  close(): Promise<void> {
+    return this.#ledger.close();
+  }
+}
+
+async function openOf(directory: DataDirectory, clock: () => number = Date.now): Promise<Ledger> {
+  const dir = ledgerPath(directory.root);
+  const validatorKey = readSeed(directory.root);
+  return await openLedger({ dir, genesis: genesisOf(directory), validatorKey, kernel: createKernel(), clock });
+}
+
+/** Opens the embedded engine of a data directory; the first time it makes the chain of the genesis document. */
+export async function openEmbeddedLedger(directory: DataDirectory, clock?: () => number): Promise<LedgerAccess> {
+  return new EmbeddedLedger(await openOf(directory, clock));
+}
+
+export interface LedgerExamination {
+  blocks: number;
+  transactions: number;
+  problems: string[];
+}
+
+/** Examines the ledger of a stopped node; with `replay` every block is executed again from genesis on. */
+export async function examineLedger(directory: DataDirectory, replay: boolean): Promise<LedgerExamination> {
+  const ledger = await openOf(directory);
+  try {
+    const { blocks, transactions, problems } = await ledger.doctor();
+    const again = replay ? (await ledger.replay()).problems : [];
+    return { blocks, transactions, problems: [...problems, ...again] };
+  } finally {
+    await ledger.close();
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * Errors of running a node: 700–749. They reach whoever runs it, on the command line and in the log.
+ */
+export const NodeErrorCodes = {
+  portBusy: 700,
+  addressUnusable: 701,
+  dataDirectoryAlien: 702,
+  dataDirectoryUnfinished: 703,
+  dataDirectoryVersion: 704,
+  dataDirectoryChain: 705,
+  dataDirectoryLocked: 706,
+  dataDirectoryDamaged: 707,
+  dataDirectoryMissing: 708,
+  storeVersion: 710,
+  keyFileMissing: 711,
+  keyFileDamaged: 712,
+  keyMismatch: 713,
+  organizationUnknown: 714,
+  impersonationForbidden: 715,
+  inputInvalid: 716,
+  engineUnknown: 717,
+  dataDirectoryUnwritable: 718,
+  backupMissing: 730,
+  backupDamaged: 731,
+  backupTargetTaken: 732,
+  backupKeysMissing: 733,
+  erasuresMissing: 734,
+  exportNothing: 735,
+} as const;
+
+export type NodeErrorCode = (typeof NodeErrorCodes)[keyof typeof NodeErrorCodes];
+
+export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> = new Map<
+  NodeErrorCode,
+  { name: string; advice: string }
+>([
+  [700, { name: 'portBusy', advice: 'Another program uses this port: choose one with --port, or end that program.' }],
+  [701, { name: 'addressUnusable', advice: 'This machine cannot listen there: check --host and --port.' }],
+  [
+    702,
+    {
+      name: 'dataDirectoryAlien',
+      advice: 'The directory holds files that are not a Salus node’s: choose an empty directory with --data.',
+    },
+  ],
+  [
+    703,
+    {
+      name: 'dataDirectoryUnfinished',
+      advice:
+        'A first start into this directory did not finish, so it holds no node yet. Look that nothing in it is ' +
+        'needed, remove it, and start again.',
+    },
+  ],
+  [
+    704,
+    {
+      name: 'dataDirectoryVersion',
+      advice: 'The directory was written by another version of the format: use the version of Salus that wrote it.',
+    },
+  ],
+  [705, { name: 'dataDirectoryChain', advice: 'The directory belongs to another chain: choose its own with --data.' }],
+  [706, { name: 'dataDirectoryLocked', advice: 'Another process uses this directory: stop that node first.' }],
+  [
+    707,
+    {
+      name: 'dataDirectoryDamaged',
+      advice: 'salus.json or genesis.json of the directory cannot be read: restore it from a backup.',
+    },
+  ],
+  [708, { name: 'dataDirectoryMissing', advice: 'There is no node in this directory: `salus demo` makes one.' }],
+  [710, { name: 'storeVersion', advice: 'The store was written by a newer version of Salus: use that version.' }],
+  [711, { name: 'keyFileMissing', advice: 'A key file of the organisation is missing: restore it from its escrow.' }],
+  [712, { name: 'keyFileDamaged', advice: 'A key file of the organisation cannot be read: restore it.' }],
+  [713, { name: 'keyMismatch', advice: 'A key file does not belong to this organisation: restore the right one.' }],
+  [714, { name: 'organizationUnknown', advice: 'The node hosts no organisation of that name: see `salus status`.' }],
+  [
+    715,
+    {
+      name: 'impersonationForbidden',
+      advice: 'Tokens for other people exist on sandbox chains only: sign in through the organisation.',
+    },
+  ],
+  [716, { name: 'inputInvalid', advice: 'See --help of the command for what it takes.' }],
+  [717, { name: 'engineUnknown', advice: 'This version knows the engine `embedded`.' }],
+  [
+    718,
+    { name: 'dataDirectoryUnwritable', advice: 'The directory cannot be written: check its owner, mode and space.' },
+  ],
+  [730, { name: 'backupMissing', advice: 'There is no finished backup: name the directory that backup.json is in.' }],
+  [731, { name: 'backupDamaged', advice: 'Do not use this backup: take another one. Nothing was written.' }],
+  [732, { name: 'backupTargetTaken', advice: 'Choose a directory that is empty or not there yet.' }],
+  [
+    733,
+    {
+      name: 'backupKeysMissing',
+      advice: 'Keys are in no backup: give with --keys a copy of keys/ and orgs/*/keys/ of the node, from its escrow.',
+    },
+  ],
+  [
+    734,
+    {
+      name: 'erasuresMissing',
+      advice: 'Give with --erasures what `salus backup --erasures-only` wrote, a later backup, or a data directory.',
+    },
+  ],
+  [
+    735,
+    {
+      name: 'exportNothing',
+      advice: 'Nothing was released: there is no such patient here, or no directive or rule permits this requester.',
+    },
+  ],
+]);
+
+/** Something about the node’s surroundings is wrong; nothing has been changed. */
+export class NodeFault extends Error {
+  readonly code: NodeErrorCode;
+  constructor(code: NodeErrorCode, detail?: string, options?: ErrorOptions) {
+    const advice = nodeErrors.get(code)?.advice ?? '';
+    super(detail === undefined ? advice : `${detail} ${advice}`, options);
+    this.name = 'NodeFault';
+    this.code = code;
+  }
+}

@@ -1,0 +1,265 @@
+import type { AddressInfo } from 'node:net';
+import type { Status } from '@salus/api';
+import { type IterableReader, iterableReader } from '@salus/contracts';
+import { type Authenticator, createAuthenticator } from '../auth/authenticator.ts';
+import type { KeyDirectory } from '../auth/key-directory.ts';
+import { ledgerKeyDirectory } from '../auth/ledger-keys.ts';
+import { BlockFeed } from '../events/block-feed.ts';
+import { type App, createApp } from '../http/app.ts';
+import { EventStreams } from '../http/event-stream.ts';
+import { mountEvents } from '../http/handlers/events.ts';
+import { mountLedger } from '../http/handlers/ledger.ts';
+import { mountOperations } from '../http/handlers/operations.ts';
+import { createLog, type LogLevel, type NodeLog } from '../http/log.ts';
+import { createMounter, type Mounter } from '../http/mount.ts';
+import { currentKey, keyPurposes, loadKeys } from '../orgs/keys.ts';
+import { genesisMembers, type MemberProfile, Organization, organizationPaths } from '../orgs/organization.ts';
+import { type DataDirectory, lockDirectory, openDirectory } from './data-directory.ts';
+import { openEmbeddedLedger } from './embedded-ledger.ts';
+import { NodeErrorCodes, NodeFault } from './errors.ts';
+import type { LedgerAccess } from './ledger-access.ts';
+import { type NodePart, nodeParts } from './parts.ts';
+import { Refusals } from './refusals.ts';
+import { isSandboxChain } from './sandbox.ts';
+import { softwareVersion } from './version.ts';
+
+export const portDefault = 8080;
+export const hostDefault = '127.0.0.1';
+
+export interface NodeOptions {
+  dataDir: string;
+  /** 0 takes any free port. */
+  port?: number;
+  host?: string;
+  engine?: 'embedded';
+  /** Refuses a directory of another chain. */
+  chain?: string;
+  logLevel?: LogLevel;
+  log?: NodeLog;
+  rateLimitPerMinute?: number;
+  limitLoopback?: boolean;
+  heartbeatMs?: number;
+  /** Holds every answer against its published schema: for tests. */
+  checkResponses?: boolean;
+  /** Local time in milliseconds since 1970; simulations bring their own. */
+  clockMs?: () => number;
+  /** Opens the ledger of the directory; the embedded engine by default. */
+  openLedger?: (directory: DataDirectory, clockMs: () => number) => Promise<LedgerAccess>;
+  /** Finds the keys that tokens are verified with; the identity contract's by default. */
+  keys?: (ledger: LedgerAccess) => KeyDirectory;
+  parts?: readonly NodePart[];
+  /** True works on the directory without opening a port. */
+  offline?: boolean;
+}
+
+/** Everything that a part of a node may use. */
+export interface NodeContext {
+  readonly chain: string;
+  readonly sandbox: boolean;
+  readonly dataRoot: string;
+  readonly ledger: LedgerAccess;
+  /** Decoded reads at the latest block, for the contracts' queries. */
+  readonly reader: IterableReader;
+  readonly feed: BlockFeed;
+  /** The organisations that this node serves, by slug. */
+  readonly organizations: ReadonlyMap<string, Organization>;
+  /** All members that genesis names. */
+  readonly members: readonly MemberProfile[];
+  readonly app: App;
+  readonly mounter: Mounter;
+  /** For routes that are not mounted from a definition, which must authenticate by themselves. */
+  readonly authenticator: Authenticator;
+  readonly streams: EventStreams;
+  readonly refusals: Refusals;
+  readonly log: NodeLog;
+  /** Local time. */
+  clockMs(): number;
+  /** The later of local clock and block time. */
+  nowMs(): number;
+}
+
+export interface RunningNode extends NodeContext {
+  readonly url: string;
+  readonly port: number;
+  status(): Status;
+  /** Takes no more requests, finishes those under way, and closes everything in order. */
+  stop(): Promise<void>;
+}
+
+/** What has been opened so far, closed in the opposite order. */
+class Closers {
+  readonly #closers: (() => unknown)[] = [];
+
+  add(close: () => unknown): void {
+    this.#closers.push(close);
+  }
+
+  /** Closes all, even when one of them fails; throws the first failure at the end. */
+  async close(): Promise<void> {
+    const failures: unknown[] = [];
+    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) {
+      try {
+        await close();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+}
+
+function statusOf(context: NodeContext, engine: string, startedMs: number): Status {
+  const { height, timeMs, appHash } = context.ledger.head();
+  return {
+    version: softwareVersion,
+    chain: context.chain,
+    engine,
+    sandbox: context.sandbox,
+    height,
+    blockTimeMs: timeMs,
+    appHash,
+    startedMs,
+    organizations: context.members.map((member) => ({ ...member, hosted: context.organizations.has(member.slug) })),
+  };
+}
+
+async function listen(app: App, host: string, port: number): Promise<number> {
+  try {
+    await app.http.listen({ host, port });
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    if (code === 'EADDRINUSE') throw new NodeFault(NodeErrorCodes.portBusy, `Port ${port} is in use.`, { cause });
+    if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'ERR_SOCKET_BAD_PORT') {
+      throw new NodeFault(NodeErrorCodes.addressUnusable, undefined, { cause });
+    }
+    throw cause;
+  }
+  return (app.http.server.address() as AddressInfo).port;
+}
+
+function openOrganizations(
+  directory: DataDirectory,
+  ledger: LedgerAccess,
+  clockMs: () => number,
+  closers: Closers,
+): Map<string, Organization> {
+  const members = genesisMembers(directory.genesis());
+  const { chain, organizations } = directory.manifest;
+  const opened = new Map<string, Organization>();
+  for (const slug of organizations) {
+    const profile = members.find((member) => member.slug === slug);
+    if (profile === undefined) throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged);
+    const organization = new Organization(profile, organizationPaths(directory.root, slug), { chain, ledger, clockMs });
+    closers.add(() => organization.close());
+    opened.set(slug, organization);
+  }
+  return opened;
+}
+
+/** Before anything is opened for writing: without its keys no organisation can be served. */
+function checkKeys(directory: DataDirectory): void {
+  for (const slug of directory.manifest.organizations) {
+    const keys = loadKeys(organizationPaths(directory.root, slug).keys);
+    for (const purpose of keyPurposes) currentKey(keys, purpose);
+  }
+}
+
+async function openContext(options: NodeOptions, directory: DataDirectory, closers: Closers): Promise<NodeContext> {
+  const { chain } = directory.manifest;
+  const clockMs = options.clockMs ?? Date.now;
+  const log = options.log ?? createLog(options.logLevel ?? 'warn');
+  const ledger = await (options.openLedger ?? openEmbeddedLedger)(directory, clockMs);
+  closers.add(() => ledger.close());
+  const members = genesisMembers(directory.genesis());
+  const organizations = openOrganizations(directory, ledger, clockMs, closers);
+  const feed = new BlockFeed(ledger);
+  closers.add(() => feed.close());
+  const { rateLimitPerMinute, limitLoopback, checkResponses } = options;
+  const app = await createApp({ version: softwareVersion, log, rateLimitPerMinute, limitLoopback, checkResponses });
+  const nowMs = (): number => Math.max(clockMs(), ledger.head().timeMs);
+  const sandbox = isSandboxChain(chain);
+  const keys = (options.keys ?? ledgerKeyDirectory)(ledger);
+  const authenticator = createAuthenticator({ chain, sandbox, keys, nowMs });
+  const mounter = createMounter(app.http, authenticator);
+  const streams = new EventStreams(app.metrics, log, options.heartbeatMs);
+  const dataRoot = directory.root;
+  const reader = iterableReader(ledger);
+  return {
+    chain,
+    sandbox,
+    dataRoot,
+    ledger,
+    reader,
+    feed,
+    organizations,
+    members,
+    app,
+    mounter,
+    authenticator,
+    streams,
+    refusals: new Refusals(),
+    log,
+    clockMs,
+    nowMs,
+  };
+}
+
+function mountCore(context: NodeContext, status: () => Status, isStopping: () => boolean): void {
+  const { app, ledger, feed, streams, organizations, mounter, refusals } = context;
+  mountOperations(mounter, { http: app.http, ledger, metrics: app.metrics, status, isStopping });
+  mountLedger(mounter, { ledger, metrics: app.metrics, refusals });
+  mountEvents(mounter, {
+    feed,
+    streams,
+    noticeBoard: (slug) => {
+      const organization = organizations.get(slug);
+      return organization && { did: organization.profile.did, board: organization.notices };
+    },
+  });
+}
+
+async function startParts(parts: readonly NodePart[], context: NodeContext, closers: Closers): Promise<void> {
+  for (const part of parts) {
+    const stop = await part.start(context);
+    if (stop !== undefined) closers.add(stop);
+  }
+}
+
+/**
+ * Starts a node on an existing data directory and answers when it takes requests. Throws a NodeFault that says what to
+ * do, and leaves the directory as it was, when the directory or the address cannot be used.
+ */
+export async function startNode(options: NodeOptions): Promise<RunningNode> {
+  if (options.engine !== undefined && options.engine !== 'embedded') throw new NodeFault(NodeErrorCodes.engineUnknown);
+  const startedMs = Date.now();
+  const closers = new Closers();
+  let isStopping = false;
+  let stopped: Promise<void> | undefined;
+  try {
+    // The kind of directory is settled before the lock is taken: a lock file must not appear in somebody else's.
+    const directory = openDirectory(options.dataDir, options.chain);
+    checkKeys(directory);
+    const lock = lockDirectory(directory.root);
+    closers.add(() => lock.release());
+    const context = await openContext(options, directory, closers);
+    const status = (): Status => statusOf(context, options.engine ?? 'embedded', startedMs);
+    mountCore(context, status, () => isStopping);
+    await startParts(options.parts ?? nodeParts, context, closers);
+    const host = options.host ?? hostDefault;
+    const isOffline = options.offline === true;
+    const port = isOffline ? 0 : await listen(context.app, host, options.port ?? portDefault);
+    closers.add(() => context.app.http.close());
+    closers.add(() => context.streams.closeAll());
+    const url = isOffline ? '' : `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+    context.log.note('listening', { port });
+    const stop = (): Promise<void> => {
+      isStopping = true;
+      stopped ??= closers.close();
+      return stopped;
+    };
+    return { ...context, url, port, status, stop };
+  } catch (error) {
+    await closers.close().catch(() => undefined);
+    throw error;
+  }
+}

@@ -1,0 +1,164 @@
+import { join } from 'node:path';
+import {
+  addSignature,
+  type Did,
+  type EcPrivateJwk,
+  isDid,
+  type Message,
+  type Signer,
+  signerFromJwk,
+  signTransaction,
+} from '@salus/protocol';
+import { FileKeyProvider, type OrganisationKeyProvider } from '@salus/vault';
+import type { JWK } from 'jose';
+import { createMemberToken, type TokenInput } from '../auth/token.ts';
+import { NoticeBoard } from '../events/notices.ts';
+import { RuleFault } from '../http/problems.ts';
+import { makeDirectory, organizationPath } from '../node/data-directory.ts';
+import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
+import type { CommittedResult, LedgerAccess } from '../node/ledger-access.ts';
+import { openStore, type Store } from '../store/database.ts';
+import { organizationMigrations } from '../store/migrations.ts';
+import { currentKey, kidOf, loadKeys, publicPart, type StoredKey } from './keys.ts';
+
+/** How long a transaction that a node signs can be taken; the network allows ten minutes. */
+export const validForMsDefault = 300_000;
+
+/** What genesis and the ledger say of a member. */
+export interface MemberProfile {
+  did: Did;
+  slug: string;
+  name: string;
+  role: string;
+}
+
+export interface OrganizationPaths {
+  root: string;
+  keys: string;
+  vault: string;
+  store: string;
+  log: string;
+}
+
+export function organizationPaths(dataRoot: string, slug: string): OrganizationPaths {
+  const root = organizationPath(dataRoot, slug);
+  return {
+    root,
+    keys: join(root, 'keys'),
+    vault: join(root, 'vault'),
+    store: join(root, 'node.sqlite'),
+    log: join(root, 'log'),
+  };
+}
+
+/** The key file of the vault stands among the organisation's other keys, outside of what backups take. */
+export function vaultKeyProvider(paths: OrganizationPaths): OrganisationKeyProvider {
+  return new FileKeyProvider(join(paths.keys, 'vault.json'));
+}
+
+/** An organisation's keys without anything running: enough to make tokens and to sign. */
+export class OrganizationKeys {
+  readonly profile: MemberProfile;
+  readonly all: readonly StoredKey[];
+
+  constructor(profile: MemberProfile, all: readonly StoredKey[]) {
+    this.profile = profile;
+    this.all = all;
+  }
+
+  signer(): Signer {
+    const key = currentKey(this.all, 'sign');
+    return signerFromJwk(kidOf(this.profile.did, key), key.privateJwk as EcPrivateJwk);
+  }
+
+  /** Public and private half of the key that opens what is sealed to this organisation. */
+  encryption(): { kid: string; publicJwk: JWK; privateJwk: JWK } {
+    const key = currentKey(this.all, 'encrypt');
+    return { kid: kidOf(this.profile.did, key), publicJwk: publicPart(key.privateJwk), privateJwk: key.privateJwk };
+  }
+
+  async token(input: Omit<TokenInput, 'kid' | 'privateJwk' | 'organization'>): Promise<string> {
+    const key = currentKey(this.all, 'authenticate');
+    const { did } = this.profile;
+    return await createMemberToken({ ...input, kid: kidOf(did, key), privateJwk: key.privateJwk, organization: did });
+  }
+}
+
+export interface SubmitOptions {
+  validForMs?: number;
+  /** Others who sign the same transaction, after the organisation. */
+  cosigners?: readonly Signer[];
+}
+
+/** The ledger on which an organisation signs, and the clock that its signatures' life is measured by. */
+export interface Network {
+  chain: string;
+  ledger: LedgerAccess;
+  clockMs(): number;
+}
+
+/** One organisation that this node serves: keys, store, vault place and its way onto the ledger. */
+export class Organization {
+  readonly profile: MemberProfile;
+  readonly keys: OrganizationKeys;
+  readonly paths: OrganizationPaths;
+  readonly vaultKeys: OrganisationKeyProvider;
+  readonly store: Store;
+  readonly notices: NoticeBoard;
+  readonly #network: Network;
+  readonly #signer: Signer;
+
+  constructor(profile: MemberProfile, paths: OrganizationPaths, network: Network) {
+    this.profile = profile;
+    this.paths = paths;
+    this.keys = new OrganizationKeys(profile, loadKeys(paths.keys));
+    this.vaultKeys = vaultKeyProvider(paths);
+    makeDirectory(paths.vault);
+    makeDirectory(paths.log);
+    this.store = openStore({ file: paths.store, migrations: organizationMigrations });
+    this.notices = new NoticeBoard(this.store);
+    this.#network = network;
+    this.#signer = this.keys.signer();
+  }
+
+  /** The bytes of a transaction with these messages, signed by the organisation and, after it, by the cosigners. */
+  async sign(messages: Message[], options: SubmitOptions = {}): Promise<Uint8Array> {
+    const validForMs = options.validForMs ?? validForMsDefault;
+    // Block time decides validity and stands still between blocks: the later clock leaves the longer life.
+    const { chain, ledger, clockMs } = this.#network;
+    const validUntil = Math.max(clockMs(), ledger.head().timeMs) + validForMs;
+    let bytes = await signTransaction({ chain, messages, signers: [this.#signer], validUntil });
+    for (const cosigner of options.cosigners ?? []) bytes = await addSignature(bytes, cosigner);
+    return bytes;
+  }
+
+  /** Signs, submits, and answers when the transaction is durable, whatever its result code. */
+  async submit(messages: Message[], options: SubmitOptions = {}): Promise<CommittedResult> {
+    return await this.#network.ledger.submit(await this.sign(messages, options));
+  }
+
+  /** As `submit`, and throws a RuleFault with the code of a transaction that was rejected. */
+  async execute(messages: Message[], options: SubmitOptions = {}): Promise<CommittedResult> {
+    const committed = await this.submit(messages, options);
+    if (committed.code === 0) return committed;
+    const { code, log, hash, height, index } = committed;
+    throw new RuleFault(code, { detail: log, transaction: { hash, height, index } });
+  }
+
+  close(): void {
+    this.store.close();
+  }
+}
+
+function isMember(value: unknown): value is MemberProfile {
+  if (typeof value !== 'object' || value === null) return false;
+  const { did, slug, name, role } = value as Record<string, unknown>;
+  return isDid(did) && [slug, name, role].every((text) => typeof text === 'string');
+}
+
+/** Members as the genesis document names them. Throws for a document that names none. */
+export function genesisMembers(genesis: unknown): MemberProfile[] {
+  const members = typeof genesis === 'object' && genesis !== null && 'members' in genesis ? genesis.members : undefined;
+  if (!Array.isArray(members) || !members.every(isMember)) throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged);
+  return members.map(({ did, slug, name, role }) => ({ did, slug, name, role }));
+}

@@ -1,0 +1,203 @@
+import { createHash } from 'node:crypto';
+import {
+  type Classification,
+  classify,
+  type EntryEvent,
+  type FoundReference,
+  type Identifier,
+  type IndexedResource,
+  labelReferences,
+  type Reference,
+  ReferenceIndex,
+  type ReferenceResolver,
+  type Resource,
+  readFhir,
+} from '@salus/standards';
+import type { RecordErrorName } from './errors.ts';
+import type { ResourceStore } from './resource-store.ts';
+import { Turn } from './turn.ts';
+
+/** Something that can be read twice: an index pass, then the pass that stores. */
+export type Openable = () => AsyncIterable<Uint8Array>;
+
+export interface PlannedEntry {
+  type: string;
+  id: string;
+  sourceHash: string;
+  /** A conditional create (R4 §3.1.0.8.1) that found its resource here: nothing is to be done. */
+  exists: boolean;
+}
+
+type Known = { type: string; id: string } | undefined;
+
+/** What the entries of one input will be called, so that references lead to them whichever comes first. */
+export class ImportIndex {
+  readonly references = new ReferenceIndex();
+  /** By `Type/id`; equal ones are one object, so that a large input takes little memory. */
+  readonly #classifications = new Map<string, Classification>();
+  readonly #kinds = new Map<string, Classification>();
+  /** Sensitivity labels of entries that have some, by `Type/id`. */
+  readonly #labels = new Map<string, Set<string>>();
+  /** Entries and the texts of the references from which they inherit labels. */
+  readonly #inheriting: { name: string; texts: string[]; fullUrl: string | undefined }[] = [];
+  readonly #patients = new Set<string>();
+  readonly #conditional = new Map<string, string>();
+  readonly #known = new Map<string, Known>();
+  readonly #resources: ResourceStore;
+
+  constructor(resources: ResourceStore) {
+    this.#resources = resources;
+  }
+
+  async read(open: Openable): Promise<void> {
+    const turn = new Turn();
+    for await (const event of readFhir(open())) {
+      if (event.kind === 'entry') this.#note(event);
+      await turn.yieldWhenLong();
+    }
+    this.#spreadLabels();
+  }
+
+  #note(event: EntryEvent): void {
+    const planned = this.plan(event);
+    if (typeof planned === 'string') return;
+    this.references.add(event.resource, event.fullUrl, planned);
+    if (planned.type === 'Patient') this.#patients.add(planned.id);
+    const name = `${planned.type}/${planned.id}`;
+    const classification = classify(event.resource);
+    const kind = JSON.stringify(classification);
+    const shared = this.#kinds.get(kind) ?? classification;
+    this.#kinds.set(kind, shared);
+    this.#classifications.set(name, shared);
+    if (shared.labels.length > 0) this.#labels.set(name, new Set(shared.labels));
+    const texts = labelReferences(event.resource);
+    if (texts.length > 0) this.#inheriting.push({ name, texts, fullUrl: event.fullUrl });
+  }
+
+  /** Carries labels along references until nothing changes: a bill for a prescription for a condition tells of it. */
+  #spreadLabels(): void {
+    const sources = this.#inheriting.map(({ name, texts, fullUrl }) => ({
+      name,
+      targets: texts.map((text) => this.#nameOf(text, fullUrl)).filter((target) => target !== undefined),
+    }));
+    for (let changed = true; changed; ) {
+      changed = false;
+      for (const { name, targets } of sources) {
+        const inherited = targets.flatMap((target) => [...this.labelsOf(target)]);
+        const own = this.#labels.get(name) ?? new Set();
+        const missing = inherited.filter((label) => !own.has(label));
+        if (missing.length === 0) continue;
+        this.#labels.set(name, new Set([...own, ...missing]));
+        changed = true;
+      }
+    }
+  }
+
+  #nameOf(text: string, fullUrl: string | undefined): string | undefined {
+    const found = this.references.resolve(text, fullUrl);
+    if (found?.id !== undefined) return `${found.type}/${found.id}`;
+    return /^[A-Z][A-Za-z]+\/[A-Za-z0-9.-]{1,64}$/.test(text) ? text : undefined;
+  }
+
+  /** Labels of an entry of this input, or of what is stored already. */
+  labelsOf(reference: string): Iterable<string> {
+    const here = this.#labels.get(reference);
+    if (here !== undefined) return here;
+    const [type = '', id = ''] = reference.split('/');
+    return this.references.resolve(reference) === undefined ? (this.#resources.find(type, id)?.labels ?? []) : [];
+  }
+
+  /** The id under which an entry is kept (R4 §3.1.0.11: POST creates, PUT keeps the id, conditional create). */
+  plan({ resource, resourceBytes, fullUrl, request }: EntryEvent): PlannedEntry | RecordErrorName {
+    const type = resource.resourceType;
+    const sourceHash = createHash('sha256').update(resourceBytes).digest('hex');
+    const createdId = (): string => this.#resources.tokens.createdId(fullUrl ?? '', sourceHash);
+    const method = request?.method ?? (resource.id === undefined ? 'POST' : 'PUT');
+    if (method === 'PUT') {
+      if (request?.url?.includes('?')) return 'conditionUnsupported';
+      const id = resource.id ?? /^[A-Za-z]+\/([A-Za-z0-9.-]{1,64})$/.exec(request?.url ?? '')?.[1];
+      return { type, id: id ?? createdId(), sourceHash, exists: false };
+    }
+    if (method !== 'POST') return 'requestMethodUnsupported';
+    const created = createdId();
+    if (request?.ifNoneExist === undefined) return { type, id: created, sourceHash, exists: false };
+    const condition = conditionOf(request.ifNoneExist);
+    if (condition === undefined) return 'conditionUnsupported';
+    const name = `${type}?${condition.system ?? ''}|${condition.value ?? ''}`;
+    // The first entry that asks decides for all of this input, also after it has been stored.
+    const id =
+      this.#conditional.get(name) ??
+      this.#resources.findByIdentifier(type, condition.system ?? '', condition.value ?? '')?.id ??
+      created;
+    this.#conditional.set(name, id);
+    return { type, id, sourceHash, exists: id !== created };
+  }
+
+  isPatient(id: string): boolean {
+    return this.#patients.has(id);
+  }
+
+  /** The patient of an input about one patient: whose all is that names nobody. */
+  onlyPatient(): string | undefined {
+    return this.#patients.size === 1 ? this.#patients.values().next().value : undefined;
+  }
+
+  /** Where references lead here; one that leads outside becomes a logical reference (R4 §2.3.0.1). */
+  resolverFor(fullUrl: string | undefined): ReferenceResolver {
+    return (found) => {
+      const local = this.references.resolveFound(found, fullUrl);
+      if (local?.id !== undefined) return this.#local(found, local);
+      return this.#outside(found);
+    };
+  }
+
+  #local({ reference }: FoundReference, { type, id }: IndexedResource): string | Reference {
+    const text = `${type}/${id}`;
+    // A reference by identifier alone stays one, and becomes literal too.
+    return reference.reference === undefined ? { ...reference, reference: text } : text;
+  }
+
+  #outside({ target, reference }: FoundReference): string | Reference | undefined {
+    const { display, type, identifier } = reference;
+    if (target === undefined) {
+      const known = type === undefined || identifier === undefined ? undefined : this.#stored(type, identifier);
+      return known && { ...reference, reference: `${known.type}/${known.id}` };
+    }
+    const shown = display === undefined ? {} : { display };
+    if (target.kind === 'urn') {
+      return { identifier: { system: 'urn:ietf:rfc:3986', value: target.urn }, ...shown };
+    }
+    if (target.kind !== 'conditional' || target.identifier === undefined) return undefined;
+    const known = this.#stored(target.type, target.identifier);
+    if (known !== undefined) return `${known.type}/${known.id}`;
+    return { type: target.type, identifier: target.identifier, ...shown };
+  }
+
+  #stored(type: string, { system = '', value = '' }: Identifier): Known {
+    const name = `${type}?${system}|${value}`;
+    if (this.#known.has(name)) return this.#known.get(name);
+    const found = this.#resources.findByIdentifier(type, system, value);
+    const known = found && { type, id: found.id };
+    this.#known.set(name, known);
+    return known;
+  }
+
+  /** Categories and labels of an entry, with those that it inherits. */
+  classify(resource: Resource, name: string): Classification {
+    const own = this.#classifications.get(name) ?? classify(resource);
+    const all = this.#labels.get(name);
+    return all === undefined || all.size === own.labels.length ? own : { ...own, labels: [...all].sort() };
+  }
+}
+
+/**
+ * One identifier with its system. To pass over any other condition would store twice what the sender wanted once (R4
+ * §3.1.0.8.1).
+ */
+function conditionOf(ifNoneExist: string): Identifier | undefined {
+  const conditions = [...new URLSearchParams(ifNoneExist)];
+  const [[name, value] = ['', '']] = conditions;
+  const bar = value.lastIndexOf('|');
+  if (conditions.length !== 1 || name !== 'identifier' || bar < 0 || bar === value.length - 1) return undefined;
+  return { system: value.slice(0, bar), value: value.slice(bar + 1) };
+}
