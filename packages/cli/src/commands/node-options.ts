@@ -1,0 +1,65 @@
+import { hostDefault, type NodeOptions, portDefault, type RunningNode, startNode } from '@salus/server';
+import { type Command, Option } from 'commander';
+import { exitCodes, type GlobalOptions, integerOption } from '../cli.ts';
+
+export interface NodeCommandOptions extends GlobalOptions {
+  port: number;
+  host: string;
+  engine: 'embedded';
+  logLevel: NonNullable<NodeOptions['logLevel']>;
+  rateLimit?: number;
+}
+
+const portMax = 65_535;
+const rateLimitMax = 100_000_000;
+
+/** Options of the commands that run a node. */
+export function nodeOptions(command: Command): Command {
+  const levels = ['silent', 'error', 'warn', 'info', 'debug'];
+  return command
+    .option(
+      '--port <number>',
+      'port to listen on; 0 takes a free one',
+      integerOption('--port', 0, portMax),
+      portDefault,
+    )
+    .option('--host <address>', 'address to listen on', hostDefault)
+    .addOption(new Option('--engine <name>', 'what orders transactions').choices(['embedded']).default('embedded'))
+    .addOption(new Option('--log-level <level>', 'log on standard error').choices(levels).default('warn'))
+    .option(
+      '--rate-limit <number>',
+      'requests a minute from one address other than this machine; 0 for no limit',
+      integerOption('--rate-limit', 0, rateLimitMax),
+    );
+}
+
+/** Answers at the first signal that asks the process to end; a second one ends it at once. */
+function signalled(): Promise<void> {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  return new Promise((resolve) => {
+    for (const signal of signals) {
+      process.once(signal, () => {
+        resolve();
+        process.once(signal, () => process.exit(exitCodes.failed));
+      });
+    }
+  });
+}
+
+/**
+ * Runs a node until a signal comes, then stops it in order. `announce` is told when it takes requests; what it gives is
+ * called before the node stops.
+ */
+export async function runUntilSignal(
+  options: NodeCommandOptions,
+  announce: (node: RunningNode) => (() => Promise<void>) | undefined,
+): Promise<void> {
+  // Listens before the node starts: a signal while it starts must not cut it off in the middle.
+  const end = signalled();
+  const { data, port, host, engine, logLevel, rateLimit } = options;
+  const node = await startNode({ dataDir: data, port, host, engine, logLevel, rateLimitPerMinute: rateLimit });
+  const finish = announce(node);
+  await end;
+  await finish?.();
+  await node.stop();
+}

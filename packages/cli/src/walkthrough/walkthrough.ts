@@ -1,0 +1,429 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Client, createClient } from '@salus/api';
+import type { Did } from '@salus/protocol';
+import { randomBytes, randomId, toBase64url, utf8 } from '@salus/protocol';
+import { createSandbox, type OrganizationKeys, readOrganization, staffDid } from '@salus/server';
+import { Wallet } from '../wallet/wallet.ts';
+import type { WalletContext } from '../wallet/wallet-state.ts';
+import { explanations, type StepName } from './explanations.ts';
+import { forgeAsPatient, forgeFromOldApproval, forgeWithNodeKeys } from './forgeries.ts';
+import { type Custodian, loadPeople, type People, type Person } from './people.ts';
+import { NodeProcess, WalletProcess } from './processes.ts';
+import { ReceiptFolder, withoutDirectory } from './receipts.ts';
+
+const passphraseBytes = 18;
+const doctorId = 'doctor-1';
+/** Transactions of one patient at one custodian of which receipts are collected. */
+const receiptsMax = 50;
+/** Sandbox members beyond the usual four, so that a record can lie at four custodians. */
+const extraMembers = [
+  { slug: 'practice', name: 'Maple Street Practice', role: 'clinic', class: 'provider' as const },
+  { slug: 'specialist', name: 'Lakeside Cardiology', role: 'clinic', class: 'provider' as const },
+];
+
+export interface Step {
+  name: string;
+  ok: boolean;
+  ms: number;
+  /** What happened, in numbers. */
+  detail: string;
+}
+
+export interface WalkthroughReport {
+  ok: boolean;
+  patients: number;
+  resources: number;
+  steps: Step[];
+  receipts: string[];
+}
+
+export interface WalkthroughOptions {
+  bundles: readonly string[];
+  out: string;
+  patientsMax: number;
+  /** Told what comes next, and what it means to somebody who has never seen a ledger. */
+  explain(name: string, text: string): void;
+  done(step: Step): void;
+}
+
+/** A patient on the way through: pseudonym and FHIR id at each custodian, and a wallet process. */
+interface Traveller {
+  person: Person;
+  at: Map<Custodian, { id: string; did: Did }>;
+  wallet: WalletProcess;
+  request: string;
+  /** The transaction in which the patient approved. */
+  approval: string;
+  grants: string[];
+}
+
+async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** What a check found to be wrong, in words. */
+class Failed extends Error {}
+
+function ensure(holds: boolean, what: string): void {
+  if (!holds) throw new Failed(what);
+}
+
+/** The main job from end to end: real processes, real records, each step checked. */
+export class Walkthrough {
+  readonly #options: WalkthroughOptions;
+  readonly #root = mkdtempSync(join(tmpdir(), 'salus-walkthrough-'));
+  readonly #dataDir = join(this.#root, 'node');
+  readonly #steps: Step[] = [];
+  readonly #travellers: Traveller[] = [];
+  #people: People = { directories: [], people: [] };
+  #node: NodeProcess | undefined;
+  #receipts: ReceiptFolder | undefined;
+  #resources = 0;
+
+  constructor(options: WalkthroughOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<WalkthroughReport> {
+    try {
+      for (const [name, work] of this.#plan()) {
+        if (!(await this.#step(name, work))) break;
+      }
+    } finally {
+      await Promise.all(this.#travellers.map(({ wallet }) => wallet.stop()));
+      await this.#node?.stop();
+      rmSync(this.#root, { recursive: true, force: true });
+    }
+    const ok = this.#steps.length === this.#plan().length && this.#steps.every((step) => step.ok);
+    const receipts = this.#receipts?.files ?? [];
+    return { ok, patients: this.#people.people.length, resources: this.#resources, steps: this.#steps, receipts };
+  }
+
+  #plan(): [name: StepName, work: () => Promise<string>][] {
+    return [
+      ['read bundles', () => this.#read()],
+      ['start node', () => this.#start()],
+      ['import', () => this.#import()],
+      ['link wallets', () => this.#link()],
+      ['no access yet', () => this.#expectNothing()],
+      ['ask', () => this.#ask()],
+      ['forged approvals', () => this.#forge()],
+      ['approve', () => this.#approve()],
+      ['old approvals', () => this.#replay()],
+      ['read', () => this.#readRecords()],
+      ['one history', () => this.#history()],
+      ['who looked', () => this.#whoLooked()],
+      ['revoke', () => this.#revoke()],
+      ['collect proofs', () => this.#collect()],
+      ['verify offline', () => this.#verify()],
+    ];
+  }
+
+  async #step(name: StepName, work: () => Promise<string>): Promise<boolean> {
+    this.#options.explain(name, explanations[name]);
+    const startMs = performance.now();
+    let step: Step;
+    try {
+      const detail = await work();
+      step = { name, ok: true, ms: Math.round(performance.now() - startMs), detail };
+    } catch (error) {
+      const detail = error instanceof Error ? error.message : String(error);
+      step = { name, ok: false, ms: Math.round(performance.now() - startMs), detail };
+    }
+    this.#steps.push(step);
+    this.#options.done(step);
+    return step.ok;
+  }
+
+  async #read(): Promise<string> {
+    this.#people = await loadPeople(this.#options.bundles, this.#options.patientsMax);
+    const { people, directories } = this.#people;
+    const counts = people.map(({ parts }) => parts.length);
+    return `${people.length} patients, ${directories.length} directories, each at ${Math.min(...counts)} to ${Math.max(...counts)} custodians`;
+  }
+
+  async #start(): Promise<string> {
+    await createSandbox(this.#dataDir, { extra: extraMembers });
+    this.#node = await NodeProcess.start(this.#dataDir);
+    this.#receipts = new ReceiptFolder(this.#options.out, this.#url());
+    await this.#receipts.pinAnchor();
+    return `node at ${this.#url()}`;
+  }
+
+  #url(): string {
+    if (this.#node === undefined) throw new Failed('the node does not run');
+    return this.#node.url;
+  }
+
+  #keys(slug: string): { keys: OrganizationKeys; chain: string } {
+    const { keys, directory } = readOrganization(this.#dataDir, slug);
+    return { keys, chain: directory.manifest.chain };
+  }
+
+  /** A client with a token of an organisation's system, or of its doctor. */
+  #client(slug: string, who: 'system' | 'doctor' = 'system'): Client {
+    const { keys, chain } = this.#keys(slug);
+    const doctor = { kind: 'practitioner' as const, id: staffDid(keys.all, doctorId) };
+    const token = async (): Promise<string> =>
+      who === 'system'
+        ? await keys.token({ chain, subject: { kind: 'system' }, nowMs: Date.now() })
+        : await keys.token({
+            chain,
+            subject: doctor,
+            roles: ['doctor'],
+            purpose: 'TREAT',
+            impersonated: true,
+            nowMs: Date.now(),
+          });
+    return createClient({ baseUrl: this.#url(), token });
+  }
+
+  async #import(): Promise<string> {
+    for (const slug of ['hospital', 'clinic', 'practice', 'specialist']) {
+      for (const body of this.#people.directories) await this.#importOne(slug, body);
+    }
+    for (const person of this.#people.people) {
+      const at: Traveller['at'] = new Map();
+      for (const { custodian, bundle } of person.parts) {
+        const [patient] = await this.#importOne(custodian, bundle);
+        ensure(patient !== undefined, `no patient came out of part ${person.number} at ${custodian}`);
+        if (patient !== undefined) at.set(custodian, { id: patient.id, did: patient.did as Did });
+      }
+      const secret = toBase64url(randomBytes(passphraseBytes));
+      const wallet = new WalletProcess(join(this.#root, 'wallets', String(person.number)), secret);
+      this.#travellers.push({ person, at, wallet, request: '', approval: '', grants: [] });
+    }
+    return `${this.#resources} resources`;
+  }
+
+  async #importOne(slug: string, body: Uint8Array): Promise<{ id: string; did: string }[]> {
+    const report = await this.#client(slug).importRecords({ params: { slug }, body: oneChunk(body) });
+    const [error] = report.errors;
+    ensure(report.rejected === 0 && report.complete, `import at ${slug}: ${error?.code} ${error?.message}`);
+    this.#resources += report.accepted;
+    return report.patients;
+  }
+
+  async #link(): Promise<string> {
+    let contexts = 0;
+    for (const { at, wallet } of this.#travellers) {
+      await wallet.run('create');
+      for (const [slug, { id }] of at) {
+        const { code } = await this.#client(slug).createLinkingCode({ params: { slug }, body: { patient: id } });
+        await wallet.run('link', code, '--org', slug, '--url', this.#url());
+        contexts += 1;
+      }
+    }
+    return `${this.#travellers.length} wallets, ${contexts} contexts`;
+  }
+
+  async #fhir(path: string): Promise<{ status: number; body: { entry?: unknown[] } }> {
+    const { keys, chain } = this.#keys('clinic');
+    const subject = { kind: 'practitioner' as const, id: staffDid(keys.all, doctorId) };
+    const token = await keys.token({
+      chain,
+      subject,
+      roles: ['doctor'],
+      purpose: 'TREAT',
+      impersonated: true,
+      nowMs: Date.now(),
+    });
+    const headers = { authorization: `Bearer ${token}` };
+    const response = await fetch(`${this.#url()}/org/hospital/fhir/R4/${path}`, { headers });
+    return { status: response.status, body: (await response.json()) as { entry?: unknown[] } };
+  }
+
+  #idAt(traveller: Traveller, slug: Custodian): { id: string; did: Did } {
+    const found = traveller.at.get(slug);
+    if (found === undefined) throw new Failed(`patient ${traveller.person.number} has no record at ${slug}`);
+    return found;
+  }
+
+  async #expectNothing(): Promise<string> {
+    const nobody = await this.#fhir('Patient/nobody-of-this-name');
+    for (const traveller of this.#travellers) {
+      const { id } = this.#idAt(traveller, 'hospital');
+      const answer = await this.#fhir(`Patient/${id}`);
+      ensure(JSON.stringify(answer) === JSON.stringify(nobody), 'the answer differs from that for nobody');
+    }
+    return `${this.#travellers.length} times the same answer as for nobody`;
+  }
+
+  async #askFor(traveller: Traveller): Promise<{ id: string; status: string }> {
+    const { did: patient } = this.#idAt(traveller, 'hospital');
+    const note = 'A second opinion.';
+    return await this.#client('clinic', 'doctor').createAccessRequest({
+      params: { slug: 'clinic' },
+      body: { custodian: 'hospital', patient, purpose: 'TREAT', what: { all: true }, note },
+    });
+  }
+
+  async #ask(): Promise<string> {
+    for (const traveller of this.#travellers) {
+      const { id, status } = await this.#askFor(traveller);
+      ensure(status === 'pending', `the request is ${status}`);
+      traveller.request = id;
+    }
+    return `${this.#travellers.length} requests wait`;
+  }
+
+  /** What somebody could submit who holds the node's whole data directory, or is a patient there themselves. */
+  async #forge(): Promise<string> {
+    const [first] = this.#travellers;
+    if (first === undefined) throw new Failed('nobody is here');
+    const { did: patient } = this.#idAt(first, 'hospital');
+    const { request } = first;
+    const { chain } = this.#keys('hospital');
+    const signers = ['hospital', 'clinic', 'payer', 'regulator'].map((slug) => this.#keys(slug).keys.signer());
+    const client = createClient({ baseUrl: this.#url() });
+    const attempts = await forgeWithNodeKeys({ client, chain, patient, request, signers });
+    const { wallet, context } = await this.#strangersWallet();
+    await forgeAsPatient(wallet, context, request);
+    ensure((await this.#statusOf(request)) === 'pending', 'a forged approval had an effect');
+    return `${attempts + 1} forgeries refused`;
+  }
+
+  /** The wallet of somebody who is a patient of the hospital too, and wants to know what is not theirs. */
+  async #strangersWallet(): Promise<{ wallet: Wallet; context: WalletContext }> {
+    const stranger = { resourceType: 'Patient', name: [{ family: 'Stranger', given: ['Example'] }] };
+    const [patient] = await this.#importOne('hospital', utf8(JSON.stringify(stranger)));
+    if (patient === undefined) throw new Failed('the hospital does not know the stranger');
+    const params = { slug: 'hospital' };
+    const { code } = await this.#client('hospital').createLinkingCode({ params, body: { patient: patient.id } });
+    const wallet = Wallet.create(join(this.#root, 'stranger'), toBase64url(randomBytes(passphraseBytes)));
+    return { wallet, context: await wallet.link(this.#url(), 'hospital', code) };
+  }
+
+  async #statusOf(id: string): Promise<string> {
+    const { status } = await this.#client('clinic', 'doctor').getAccessRequest({ params: { slug: 'clinic', id } });
+    return status;
+  }
+
+  /** Another request, and what can be made of the approval of the first one. The patient says no to it. */
+  async #replay(): Promise<string> {
+    const [first] = this.#travellers;
+    if (first === undefined) throw new Failed('nobody is here');
+    const { id } = await this.#askFor(first);
+    const client = createClient({ baseUrl: this.#url() });
+    const attempts = await forgeFromOldApproval(client, first.approval, id);
+    ensure((await this.#statusOf(id)) === 'pending', 'an old approval had an effect on a new request');
+    await first.wallet.run('deny', id);
+    ensure((await this.#statusOf(id)) === 'denied', 'the patient’s no had no effect');
+    return `${attempts} attempts with an old approval had no effect, and the patient denied`;
+  }
+
+  async #approve(): Promise<string> {
+    for (const traveller of this.#travellers) {
+      const open = await traveller.wallet.run<{ id: string; content?: { note?: string } }[]>('requests');
+      const request = open.find(({ id }) => id === traveller.request);
+      ensure(request?.content?.note === 'A second opinion.', 'the wallet could not read the request');
+      const approve = ['approve', traveller.request, '--for', '1h'];
+      const answer = await traveller.wallet.run<{ transaction: string; directive: string }>(...approve);
+      traveller.approval = answer.transaction;
+      traveller.grants.push(answer.directive);
+    }
+    return `${this.#travellers.length} approvals signed in wallets`;
+  }
+
+  async #readRecords(): Promise<string> {
+    let entries = 0;
+    for (const traveller of this.#travellers) {
+      const { id } = this.#idAt(traveller, 'hospital');
+      const one = await this.#fhir(`Patient/${id}`);
+      ensure(one.status === 200, `one resource answered ${one.status}`);
+      const { status, body } = await this.#fhir(`Patient/${id}/$everything`);
+      ensure(status === 200 && (body.entry?.length ?? 0) > 0, `$everything answered ${status}`);
+      entries += body.entry?.length ?? 0;
+    }
+    return `${entries} entries read`;
+  }
+
+  async #history(): Promise<string> {
+    const { profile } = this.#keys('clinic').keys;
+    let entries = 0;
+    for (const traveller of this.#travellers) {
+      for (const slug of traveller.at.keys()) {
+        const args = ['grant', '--org', slug, '--who', `organisation:${profile.did}`, '--for', '7d'];
+        traveller.grants.push((await traveller.wallet.run<{ directive: string }>(...args)).directive);
+      }
+      const contexts = [...traveller.at].map(([custodian, { did }]) => ({ custodian, patient: did }));
+      const history = await this.#client('clinic', 'doctor').history({
+        params: { slug: 'clinic' },
+        body: { contexts },
+      });
+      const silent = history.custodians.filter((one) => one.entries === 0);
+      ensure(silent.length === 0, `nothing came from ${silent.map(({ slug }) => slug).join(', ')}`);
+      entries += history.entries.length;
+    }
+    return `${entries} entries in ${this.#travellers.length} histories`;
+  }
+
+  async #whoLooked(): Promise<string> {
+    let accesses = 0;
+    for (const { wallet } of this.#travellers) {
+      const accounts = await wallet.run<{ custodian: string; complete: boolean; entries: unknown[] }[]>('who-looked');
+      for (const { custodian, complete, entries } of accounts) {
+        ensure(complete, `the accounting at ${custodian} is not complete`);
+        accesses += entries.length;
+      }
+    }
+    return `${accesses} accesses shown, complete by the ledger’s count`;
+  }
+
+  async #revoke(): Promise<string> {
+    const nobody = await this.#fhir('Patient/nobody-of-this-name');
+    for (const traveller of this.#travellers) {
+      await traveller.wallet.run('revoke', ...traveller.grants);
+      const answer = await this.#fhir(`Patient/${this.#idAt(traveller, 'hospital').id}`);
+      ensure(JSON.stringify(answer) === JSON.stringify(nobody), 'the answer still differs from that for nobody');
+      // What the clinic holds itself it goes on using for its own treatment.
+      const contexts = [...traveller.at]
+        .filter(([slug]) => slug !== 'clinic')
+        .map(([custodian, { did }]) => ({ custodian, patient: did }));
+      const history = await this.#client('clinic', 'doctor').history({
+        params: { slug: 'clinic' },
+        body: { contexts },
+      });
+      ensure(history.entries.length === 0, 'the clinic still reads after the revocation');
+    }
+    return `${this.#travellers.length} patients took back everything they gave`;
+  }
+
+  async #collect(): Promise<string> {
+    const folder = this.#receipts;
+    if (folder === undefined) throw new Failed('there is no folder for receipts');
+    for (const { person, request, grants, at } of this.#travellers) {
+      const name = (what: string): string => `patient-${person.number}-${what}`;
+      for (const [slug, { did }] of at) {
+        const query = { participant: did, limit: receiptsMax };
+        const { transactions } = await createClient({ baseUrl: this.#url() }).listTransactions({ query });
+        for (const [position, { hash, types }] of transactions.entries()) {
+          const kind = (types[0] ?? '').replace('/', '-');
+          await folder.transaction(name(`${slug}-${position + 1}-${kind}`), hash);
+        }
+        // Nobody has put a key of their own beside the patient's.
+        await folder.state(name(`${slug}-no-other-key`), `identity/key/${did}/sign-2`);
+      }
+      await folder.state(name('request'), `access/request/${request}`);
+      for (const [position, id] of grants.entries()) {
+        await folder.state(name(`directive-${position + 1}-revoked`), `consent/directive/${id}`);
+      }
+    }
+    await folder.state('absence', `access/request/${randomId()}`);
+    return `${folder.files.length} files in ${folder.dir}`;
+  }
+
+  async #verify(): Promise<string> {
+    await this.#node?.stop();
+    this.#node = undefined;
+    const folder = this.#receipts;
+    if (folder === undefined) throw new Failed('there is no folder for receipts');
+    const reports = await withoutDirectory(this.#dataDir, () => folder.verifyAll());
+    const absent = reports.filter(({ state }) => state?.present === false).length;
+    const contexts = this.#travellers.reduce((sum, { at }) => sum + at.size, 0);
+    ensure(absent === contexts + 1, `${absent} proofs of absence instead of ${contexts + 1}`);
+    return `${reports.length} proofs verified without the node, ${absent} of them of absence`;
+  }
+}

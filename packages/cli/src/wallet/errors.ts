@@ -1,0 +1,43 @@
+import { SalusError } from '@salus/protocol';
+
+/** Errors of the wallet: 800–829. */
+export const WalletErrorCodes = {
+  walletExists: 800,
+  walletMissing: 801,
+  walletDamaged: 802,
+  passphraseWeak: 803,
+  passphraseWrong: 804,
+  contextUnknown: 805,
+  requestUnknown: 806,
+  requestForged: 807,
+  directiveUnknown: 808,
+  contextLinked: 809,
+  nodeAnswer: 810,
+  durationInvalid: 811,
+  proofMissing: 812,
+  directiveUnfit: 813,
+} as const;
+
+export type WalletErrorName = keyof typeof WalletErrorCodes;
+
+const advice: Readonly<Record<WalletErrorName, string>> = {
+  walletExists: 'There is a wallet in this directory already: choose another with --wallet.',
+  walletMissing: 'There is no wallet in this directory: `salus wallet create` makes one.',
+  walletDamaged: 'The wallet file cannot be read: restore it from your backup.',
+  passphraseWeak: 'Choose a passphrase of at least 8 characters; several random words are best.',
+  passphraseWrong: 'The passphrase is wrong, or the wallet file was changed.',
+  contextUnknown: 'The wallet is not linked to that organisation: `salus wallet link` with a code that it gives you.',
+  requestUnknown: 'No open request of that name: see `salus wallet requests`.',
+  requestForged:
+    'What the node sent does not match the commitment on the ledger: do not answer it, tell the organisation.',
+  directiveUnknown: 'You gave no directive of that name: see `salus wallet directives`.',
+  contextLinked: 'The wallet is linked to that organisation already.',
+  nodeAnswer: 'The node gave an answer that this wallet does not understand: check --url and the versions.',
+  proofMissing: 'The node did not prove what it said about the ledger: do not rely on it, ask another node.',
+  directiveUnfit: 'The directive cannot be signed as it is: see what it lacks.',
+  durationInvalid: 'Write a duration as a number and a unit: 30m, 12h, 7d.',
+};
+
+export function walletError(name: WalletErrorName, detail?: string): SalusError {
+  return new SalusError(WalletErrorCodes[name], detail === undefined ? advice[name] : `${advice[name]} (${detail})`);
+}

@@ -1,0 +1,51 @@
+import type { Did, EcPrivateJwk, EcPublicJwk } from '@salus/protocol';
+
+/** One relationship of the patient; nothing in it is known to another custodian. */
+export interface WalletContext {
+  /** Address of the node that serves the custodian. */
+  url: string;
+  chain: string;
+  /** `sealingKey` was proven by the ledger when the wallet was linked. */
+  custodian: { did: Did; slug: string; name: string; sealingKey: EcPublicJwk };
+  /** The wallet's pinned beginning of trust (`salus-anchor/1`). */
+  anchor: string;
+  /** Height of the latest state that was proven to this wallet. */
+  seenHeight?: number;
+  /** The patient's pseudonym there. */
+  did: Did;
+  /** Name of the signing key in key ids. */
+  keyName: string;
+  linkedMs: number;
+  /** For the day the root is lost: its commitment was registered with the keys. Belongs into the backup. */
+  recovery: EcPrivateJwk;
+}
+
+/** A directive that the patient gave, as it was signed. */
+export interface GivenDirective {
+  id: string;
+  custodian: Did;
+  givenMs: number;
+  content: { [name: string]: unknown };
+  revokedMs?: number;
+}
+
+/** A signed-later decision: made now, sent at a random time, so that several contexts do not act together. */
+export interface Scheduled {
+  dueMs: number;
+  custodian: Did;
+  content: { [name: string]: unknown };
+}
+
+export interface WalletState {
+  format: 'salus-wallet-state/1';
+  createdMs: number;
+  /** base64url of the root secret, from which every context's keys derive. */
+  root: string;
+  contexts: WalletContext[];
+  directives: GivenDirective[];
+  scheduled: Scheduled[];
+}
+
+export function emptyState(root: string, nowMs: number): WalletState {
+  return { format: 'salus-wallet-state/1', createdMs: nowMs, root, contexts: [], directives: [], scheduled: [] };
+}
