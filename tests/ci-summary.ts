@@ -1,0 +1,51 @@
+/**
+ * The closing line of `.ci/run`: sums the runners' own reports in test-results/ (Vitest JSON, `go test -json` lines,
+ * JUnit XML) and exits 1 if a test or a step failed, or if no test ran.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const dir = fileURLToPath(new URL('../test-results/', import.meta.url));
+const failedSteps = Number(process.argv[2] ?? 0);
+let passed = 0;
+let failed = 0;
+let skipped = 0;
+
+function addVitest(text: string): void {
+  const report = JSON.parse(text);
+  passed += report.numPassedTests;
+  failed += report.numFailedTests;
+  skipped += report.numPendingTests + (report.numTodoTests ?? 0);
+  if (!report.success && report.numFailedTests === 0) failed += 1;
+}
+
+function addGo(text: string): void {
+  for (const line of text.split('\n').filter((row) => row.startsWith('{'))) {
+    const event = JSON.parse(line);
+    if (!event.Test) continue;
+    if (event.Action === 'pass') passed += 1;
+    if (event.Action === 'fail') failed += 1;
+    if (event.Action === 'skip') skipped += 1;
+  }
+}
+
+function addJunit(text: string): void {
+  for (const [, attributes = ''] of text.matchAll(/<testsuite ([^>]*)>/g)) {
+    const count = (name: string): number => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(attributes)?.[1] ?? 0);
+    const bad = count('failures') + count('errors');
+    passed += count('tests') - bad - count('skipped');
+    failed += bad;
+    skipped += count('skipped');
+  }
+}
+
+for (const name of readdirSync(dir)) {
+  const text = readFileSync(dir + name, 'utf8');
+  if (name.endsWith('.go.jsonl')) addGo(text);
+  else if (name.endsWith('.xml')) addJunit(text);
+  else if (name.endsWith('vitest.json')) addVitest(text);
+}
+if (failedSteps > 0) console.log(`Steps that failed:\n${readFileSync(`${dir}failed-steps.txt`, 'utf8')}`);
+if (failed === 0) failed = failedSteps;
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
