@@ -19,6 +19,7 @@ import {
   type Validator,
 } from '@salus/protocol';
 import { type Block, BlockReader, transactionNames } from './block-reader.ts';
+import { copyLedger } from './copy.ts';
 import { examine } from './doctor.ts';
 import { BlockBuilder } from './embedded/block-builder.ts';
 import { blocksUnsyncedMax, type CommittedBlock, EmbeddedEngine, type Submitted } from './embedded/engine.ts';
@@ -226,6 +227,12 @@ export class Ledger {
   /** Everything durable is in the store when this resolves. */
   flush(): Promise<void> {
     return this.#flusher.drain();
+  }
+
+  /** Copies the ledger as of one moment while it goes on working; see `copyLedger`. */
+  copyTo(dir: string, pinned: (head: Head) => void = () => undefined): Promise<Head> {
+    const { dir: own, scan, state } = this.#opened;
+    return copyLedger({ dir: own, scan, state, head: () => this.#head }, dir, pinned);
   }
 
   close(): Promise<void> {

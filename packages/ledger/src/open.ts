@@ -32,6 +32,7 @@ export type OpenOptions = {
 };
 
 export type Opened = {
+  dir: string;
   kernel: Kernel;
   directory: DirectoryInfo & { seed: Uint8Array };
   state: StateStore;
@@ -65,6 +66,7 @@ export async function openParts(options: OpenOptions): Promise<Opened> {
     const recovered = await recover(store, scan, head, performance.now());
     const opened = store;
     return {
+      dir,
       kernel,
       directory,
       ...recovered,

@@ -135,6 +135,11 @@ export class Store {
     await this.#root.batch(() => fill(writer));
   }
 
+  /** A consistent copy of the tables into an empty directory; writers do not wait for it. */
+  async copyTo(dir: string): Promise<void> {
+    await this.#root.backup(dir, true);
+  }
+
   async close(): Promise<void> {
     await this.#root.close();
   }
