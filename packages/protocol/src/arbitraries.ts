@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { CborValue } from './cbor.ts';
+import { ProtocolErrorCodes } from './errors.ts';
 import type { JsonValue } from './json.ts';
 
 /** Random values and texts for the property tests of this package. */
@@ -115,3 +116,17 @@ export const strangeJson: fc.Arbitrary<string> = fc.letrec<{ value: string }>((t
       .map((members) => `{${members.join(',')}}`),
   ),
 })).value;
+
+/** Texts of nearly `bytesMax` that would take a careless parser long, and the error of each (none: it is accepted). */
+export function hostileTexts(bytesMax: number): { text: string; code?: number }[] {
+  const memberBytes = '"000000":1,'.length;
+  const members = Array.from({ length: Math.floor(bytesMax / memberBytes) }, (_, index) => `"${index}":1`);
+  return [
+    { text: '['.repeat(bytesMax), code: ProtocolErrorCodes.jsonSyntax },
+    { text: ` [${'1'.repeat(bytesMax - 3)}]`, code: ProtocolErrorCodes.jsonNumber },
+    { text: ` ["${'\\'.repeat(bytesMax - 6)}"]` },
+    { text: ` {${members.join(',')}}` },
+    { text: ` {${members.join(',')},"0":1}`.slice(-bytesMax), code: ProtocolErrorCodes.jsonDuplicateMember },
+    { text: ` [${'"",'.repeat(Math.floor(bytesMax / 3) - 2)}""]` },
+  ];
+}

@@ -33,12 +33,5 @@ describe('R-LED-1 verifyReceipt without Node', () => {
     const signature = signEd25519(seed, contents[0]!);
     expect(verifyEd25519(ed25519PublicKey(seed), contents[0]!, signature)).toBe(true);
     expect(verifyEd25519(ed25519PublicKey(seed), contents[1]!, signature)).toBe(false);
-    const sample = contents[files.indexOf('accept-transaction-and-value.receipt')]!;
-    for (let run = 0; run < 20; run += 1) verifyReceipt(sample, anchor);
-    const started = performance.now();
-    for (let run = 0; run < 20; run += 1) verifyReceipt(sample, anchor);
-    console.log(
-      JSON.stringify({ name: 'verifyReceipt without Node', value: (performance.now() - started) / 20, unit: 'ms' }),
-    );
   });
 });

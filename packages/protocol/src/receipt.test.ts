@@ -304,17 +304,8 @@ describe('R-LED-1 verifyReceipt over changes of the validators', () => {
   });
 });
 
-describe('R-LED-1 verifyReceipt speed and form', () => {
+describe('R-LED-1 verifyReceipt form', () => {
   it('reads back what it wrote', () => {
     expect(encodeReceipt(parseReceipt(file))).toEqual(file);
-  });
-
-  it('takes less than 5 ms', () => {
-    for (let run = 0; run < 20; run += 1) verifyReceipt(file, anchor);
-    const started = performance.now();
-    for (let run = 0; run < 100; run += 1) verifyReceipt(file, anchor);
-    const eachMs = (performance.now() - started) / 100;
-    console.log(JSON.stringify({ name: 'verifyReceipt', value: eachMs, unit: 'ms', bytes: file.length }));
-    expect(eachMs).toBeLessThan(5);
   });
 });
