@@ -62,7 +62,6 @@ export class BlockState {
   readonly #view: StateView;
   readonly #cache: DecodedCache;
   readonly #isFreezing: boolean;
-  readonly #reads = new Map<string, unknown>();
   readonly #written = new Map<string, Written>();
 
   constructor(view: StateView, cache: DecodedCache, isFreezing: boolean) {
@@ -74,13 +73,8 @@ export class BlockState {
   get(key: string): unknown {
     const written = this.#written.get(key);
     if (written) return written.value;
-    const read = this.#reads.get(key);
-    if (read !== undefined) return read;
     const stored = this.#view.get(key);
-    if (stored === undefined) return undefined;
-    const value = this.#guard(this.#cache.decode(key, stored));
-    this.#reads.set(key, value);
-    return value;
+    return stored === undefined ? undefined : this.#guard(this.#cache.decode(key, stored));
   }
 
   /** For the kernel's own values, which always encode. */

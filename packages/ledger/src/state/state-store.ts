@@ -19,6 +19,8 @@ export class StateStore {
   #flushing: Unflushed | undefined;
   /** Values as the store has them; what a flush writes is taken out when the flush ends. */
   readonly #cache = new Map<string, Uint8Array>();
+  /** What execution read lately, as the newest layer has it; null where the key is absent. */
+  readonly #hot = new Map<string, Uint8Array | null>();
 
   constructor(store: Store) {
     this.store = store;
@@ -31,12 +33,14 @@ export class StateStore {
 
   readonly execution: LedgerView = {
     get: (key) => {
-      for (let index = this.#pending.length - 1; index >= 0; index -= 1) {
-        const { writes } = this.#pending[index] as Layer;
-        const stored = writes.get(key);
-        if (stored !== undefined || writes.has(key)) return stored;
+      const hot = this.#hot.get(key);
+      if (hot !== undefined) return hot ?? undefined;
+      const stored = this.#newest(key);
+      if (stored === undefined || stored.length <= readCacheValueBytesMax) {
+        if (this.#hot.size >= readCacheEntriesMax) this.#hot.clear();
+        this.#hot.set(key, stored ?? null);
       }
-      return this.#durableState(key);
+      return stored;
     },
     replaySeen: (minute, id) => this.replay.seen(minute, id),
   };
@@ -55,6 +59,7 @@ export class StateStore {
   push(layer: Layer): void {
     this.replay.add(layer.replayIds);
     this.#pending.push(layer);
+    for (const [key, stored] of layer.writes) if (this.#hot.has(key)) this.#hot.set(key, stored ?? null);
   }
 
   /** The oldest executed block is on the disk. */
@@ -73,6 +78,7 @@ export class StateStore {
   /** What will never be durable is seen by nobody. */
   dropPending(): void {
     this.#pending = [];
+    this.#hot.clear();
   }
 
   unflushed(): { entries: number; sinceMs: number } {
@@ -121,6 +127,15 @@ export class StateStore {
         yield posting;
       }
     }
+  }
+
+  #newest(key: string): Uint8Array | undefined {
+    for (let index = this.#pending.length - 1; index >= 0; index -= 1) {
+      const { writes } = this.#pending[index] as Layer;
+      const stored = writes.get(key);
+      if (stored !== undefined || writes.has(key)) return stored;
+    }
+    return this.#durableState(key);
   }
 
   #durableState(key: string): Uint8Array | undefined {
