@@ -22,7 +22,7 @@ const IMPORT = /(?:from|import)\s*\(?\s*'([^']+)'/g;
 function sources(dir: string): string[] {
   return readdirSync(dir).flatMap((name) => {
     const path = join(dir, name);
-    if (name === 'node_modules' || name.startsWith('.')) return [];
+    if (name === 'node_modules' || name === 'generated' || name.startsWith('.')) return [];
     if (statSync(path).isDirectory()) return sources(path);
     return name.endsWith('.ts') ? [path] : [];
   });
