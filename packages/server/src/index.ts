@@ -10,6 +10,7 @@ export { backupNode } from './backup/backup.ts';
 export { copyErasureLists } from './backup/erasure-lists.ts';
 export type { BackupManifest } from './backup/manifest.ts';
 export { type RestoreOptions, type RestoreReport, restoreNode } from './backup/restore.ts';
+export { callNode } from './control/call.ts';
 export * from './events/block-feed.ts';
 export * from './events/cursors.ts';
 export * from './events/notices.ts';

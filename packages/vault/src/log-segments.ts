@@ -122,10 +122,14 @@ export class LogFiles {
     }
   }
 
-  async copyTo(dir: string): Promise<void> {
+  /** Copies the segments; the cursor of the copy says that the log is anchored up to `anchored`. */
+  async copyTo(dir: string, anchored: ChainHead): Promise<void> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
-    const segments = (await this.numbers()).map(segmentName);
-    for (const name of [...segments, cursorName]) await copyDurably(join(this.#dir, name), join(dir, name));
+    for (const name of (await this.numbers()).map(segmentName))
+      await copyDurably(join(this.#dir, name), join(dir, name));
+    const cursor = await new LogFiles(dir, this.#segmentBytes).openCursor();
+    if (anchored.sequence > 0) await cursor.move(anchored);
+    await cursor.close();
   }
 
   async hasReserve(): Promise<boolean> {

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { equalBytes, toHex } from '@salus/protocol';
+import { equalBytes, fromHex, toHex } from '@salus/protocol';
 import { asVaultError, StoreLock, writeAll } from './durable-files.ts';
 import { vaultError } from './errors.ts';
 import { type ChainHead, entryHeadBytes, type LogEntry, openFrame, sealFrame } from './log-frames.ts';
@@ -182,10 +182,14 @@ export class SyncedLog {
     return { entries, head: publicHead(last) };
   }
 
-  /** A consistent copy for a backup, into a new directory. */
-  async copyTo(dir: string): Promise<void> {
+  /**
+   * A consistent copy for a backup, into a new directory. It may hold entries that came after the moment which the rest of
+   * the backup shows; `anchored` is what was on the ledger at that moment, so that they are anchored again.
+   */
+  async copyTo(dir: string, anchored: LogHead = this.anchored()): Promise<void> {
     if (this.#closed) throw vaultError('storeClosed');
-    await this.#next(() => this.#files.copyTo(dir));
+    const head: ChainHead = { sequence: anchored.sequence, hash: fromHex(anchored.hash) };
+    await this.#next(() => this.#files.copyTo(dir, head));
   }
 
   async close(): Promise<void> {

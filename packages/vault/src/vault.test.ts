@@ -124,6 +124,22 @@ describe('R-REC-5 vault: records', () => {
     expect(Buffer.from(await vault.readRecord('r2', stored[1]!.address)).equals(content)).toBe(true);
   });
 
+  it('a backup as of an earlier moment has what came after to be anchored again', async () => {
+    await vault.log.append(utf8('read r1'));
+    const first = vault.log.head();
+    await vault.log.markAnchored(first);
+    await vault.log.append(utf8('read r2'));
+    await vault.log.markAnchored(vault.log.head());
+    const copy = join(temporary.path, 'copy');
+    await vault.copyTo(copy, first);
+    await vault.close();
+    renameSync(join(temporary.path, 'vault'), join(temporary.path, 'lost'));
+    renameSync(copy, join(temporary.path, 'vault'));
+    vault = await open();
+    expect(vault.log.anchored()).toEqual(first);
+    expect((await vault.log.pending())?.entries).toHaveLength(1);
+  });
+
   it('does not gather more than its limit in memory', async () => {
     function* endless() {
       for (let sent = 0; sent <= recordBytesMax; sent += 1_048_576) yield new Uint8Array(1_048_576);

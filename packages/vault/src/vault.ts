@@ -136,11 +136,12 @@ export class Vault {
   /**
    * A consistent copy for a backup, into a new directory, without the organisation key. Keys are copied after the blobs, so
    * that every blob of the copy has its key. A restore opens the copy and calls `ring.replayErasures` with the newest list.
+   * The vault may go on working: `anchored` is the log's anchored head at the moment that other stores were copied at.
    */
-  async copyTo(dir: string): Promise<void> {
+  async copyTo(dir: string, anchored?: LogHead): Promise<void> {
     await this.blobs.copyTo(join(dir, 'blobs'));
     await this.ring.copyTo(join(dir, 'keys'));
-    await this.log.copyTo(join(dir, 'log'));
+    await this.log.copyTo(join(dir, 'log'), anchored);
   }
 
   async close(): Promise<void> {

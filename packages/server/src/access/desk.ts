@@ -167,15 +167,16 @@ export class AccessDesk {
 
   /** The content behind a commitment, opened with this organisation's key; undefined while no envelope is there. */
   async open(type: string, id: string, commitment: string): Promise<unknown> {
-    const { privateJwk } = this.records.organization.keys.encryption();
     const context = sealedContext(this.#context.chain, type, id);
     for (const bytes of this.#exchange.get(commitment)) {
-      try {
-        const options = { context, commitment };
-        const { content } = await openSealed(parseSealed(bytes), privateJwk as unknown as EcPrivateJwk, options);
-        return JSON.parse(utf8Text(content));
-      } catch {
-        // Somebody else's envelope under the same commitment: the next one may be right.
+      for (const privateJwk of this.records.organization.keys.opening()) {
+        try {
+          const options = { context, commitment };
+          const { content } = await openSealed(parseSealed(bytes), privateJwk as unknown as EcPrivateJwk, options);
+          return JSON.parse(utf8Text(content));
+        } catch {
+          // Sealed to an earlier key, or somebody else's envelope under the same commitment: the next one may be right.
+        }
       }
     }
     return undefined;

@@ -22,7 +22,8 @@ const ledgerFiles = ['chain.json', 'genesis.json'];
 /** A segment that holds blocks; the one kept in reserve holds nothing. */
 const blockSegment = /^\d+\.blocks$/;
 const storeFile = join('store', 'data.mdb');
-const exchangeFile = join('exchange', 'sealed.sqlite');
+const busyTimeoutMs = 5_000;
+export const exchangeFile = join('exchange', 'sealed.sqlite');
 
 function syncFile(path: string): void {
   const handle = openSync(path, 'r+');
@@ -39,16 +40,35 @@ export async function copySynced(from: string, to: string): Promise<void> {
   syncFile(to);
 }
 
-/** A consistent copy of an SQLite file, what lies in its write-ahead log included. */
+/** An SQLite file as it is now: what is written to it afterwards does not reach the copy. */
+export interface PinnedDatabase {
+  copyTo(to: string): Promise<void>;
+  close(): void;
+}
+
+/** Holds a view of an SQLite file, what lies in its write-ahead log included; nobody waits for it. */
+export function pinDatabase(path: string): PinnedDatabase {
+  const database = new DatabaseSync(path, { timeout: busyTimeoutMs });
+  // A read transaction begins with its first read, and the copy is made inside of it.
+  database.exec('BEGIN');
+  database.prepare('SELECT count(*) FROM sqlite_schema').get();
+  return {
+    async copyTo(to) {
+      makeDirectory(dirname(to));
+      await copyDatabase(database, to);
+      syncFile(to);
+    },
+    close: () => database.close(),
+  };
+}
+
 async function copySqlite(from: string, to: string): Promise<void> {
-  makeDirectory(dirname(to));
-  const database = new DatabaseSync(from);
+  const pinned = pinDatabase(from);
   try {
-    await copyDatabase(database, to);
+    await pinned.copyTo(to);
   } finally {
-    database.close();
+    pinned.close();
   }
-  syncFile(to);
 }
 
 async function copyLedger(from: string, to: string): Promise<void> {
@@ -75,7 +95,7 @@ async function copyOrganization(directory: DataDirectory, slug: string, target: 
 }
 
 /** Opening recovers the ledger and checks its state root: what is damaged is not copied over a good backup. */
-async function headOf(directory: DataDirectory): Promise<{ height: number; appHash: string }> {
+export async function headOf(directory: DataDirectory): Promise<{ height: number; appHash: string }> {
   const ledger = await openEmbeddedLedger(directory);
   try {
     const { height, appHash } = ledger.head();
@@ -85,7 +105,7 @@ async function headOf(directory: DataDirectory): Promise<{ height: number; appHa
   }
 }
 
-function refuseTarget(root: string, target: string): void {
+export function refuseTarget(root: string, target: string): void {
   const isInside = (outer: string, inner: string): boolean => !relative(outer, inner).startsWith('..');
   const from = resolve(root);
   const to = resolve(target);
@@ -105,6 +125,21 @@ export function refuseTaken(target: string): void {
   if (inspectDirectory(target) !== 'absent') throw new NodeFault(NodeErrorCodes.backupTargetTaken);
 }
 
+/** Ends a backup: what the directory is, and the manifest of everything that is in it. */
+export async function finishBackup(
+  { root, manifest: { chain, organizations } }: DataDirectory,
+  target: string,
+  { height, appHash }: { height: number; appHash: string },
+  createdMs: number,
+): Promise<BackupManifest> {
+  for (const name of ['genesis.json', 'salus.json']) await copySynced(join(root, name), join(target, name));
+  const files = await listFiles(target);
+  const software = softwareVersion;
+  const manifest = { format: backupFormat, chain, height, appHash, createdMs, software, organizations, files } as const;
+  writeManifest(target, manifest);
+  return manifest;
+}
+
 /**
  * Copies a stopped node: ledger, what every organisation keeps, and the exchange, as of one moment, with a manifest of
  * all hashes. Keys of organisations and of the validator are not in it. Throws a NodeFault and removes what it wrote
@@ -115,18 +150,13 @@ export async function backupNode(root: string, target: string, nowMs = Date.now(
   refuseTarget(root, target);
   const lock = lockDirectory(root);
   try {
-    const { chain, organizations } = directory.manifest;
+    const { organizations } = directory.manifest;
     const head = await headOf(directory);
     makeDirectory(target);
     await copyLedger(ledgerPath(root), ledgerPath(target));
     for (const slug of organizations) await copyOrganization(directory, slug, target);
     if (existsSync(join(root, exchangeFile))) await copySqlite(join(root, exchangeFile), join(target, exchangeFile));
-    for (const name of ['genesis.json', 'salus.json']) await copySynced(join(root, name), join(target, name));
-    const files = await listFiles(target);
-    const identity = { format: backupFormat, chain, ...head, createdMs: nowMs, software: softwareVersion } as const;
-    const manifest: BackupManifest = { ...identity, organizations, files };
-    writeManifest(target, manifest);
-    return manifest;
+    return await finishBackup(directory, target, head, nowMs);
   } catch (error) {
     rmSync(target, { recursive: true, force: true });
     throw error;

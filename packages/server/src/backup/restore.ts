@@ -1,13 +1,13 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { openVault } from '@salus/vault';
-import { makeDirectory, organizationPath, validatorKeyPath } from '../node/data-directory.ts';
+import { makeDirectory, openDirectory, organizationPath, validatorKeyPath } from '../node/data-directory.ts';
 import { type DoctorReport, examineDirectory } from '../node/doctor.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
 import { genesisMembers, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
 import { openStore } from '../store/database.ts';
 import { organizationMigrations } from '../store/migrations.ts';
-import { copySynced, readGenesis, refuseTaken } from './backup.ts';
+import { copySynced, headOf, readGenesis, refuseTaken } from './backup.ts';
 import { applyErasures, readErasureLists } from './erasure-lists.ts';
 import { type BackupManifest, checkFiles, readManifest } from './manifest.ts';
 
@@ -108,9 +108,12 @@ export async function restoreNode(options: RestoreOptions): Promise<RestoreRepor
   try {
     const { chain, height, files } = manifest;
     const erased = await fill(options, manifest, lists);
+    const { appHash } = await headOf(openDirectory(data));
     const report = await examineDirectory(data);
     const problems = [...report.problems];
-    if (report.blocks !== height) problems.push(`the backup says ${height} blocks, the ledger has ${report.blocks}`);
+    // A block that proves the last one may follow; it changes nothing.
+    if (report.blocks < height) problems.push(`the backup says ${height} blocks, the ledger has ${report.blocks}`);
+    if (appHash !== manifest.appHash) problems.push('the ledger has another state root than the backup says');
     return { ...report, ok: problems.length === 0, problems, chain, height, files: files.length, ...erased };
   } catch (error) {
     rmSync(data, { recursive: true, force: true });

@@ -20,6 +20,7 @@ import type {
   CommittedTransaction,
   FindInput,
   LedgerAccess,
+  LedgerHead,
   Position,
 } from './ledger-access.ts';
 
@@ -87,7 +88,7 @@ class EmbeddedLedger implements LedgerAccess {
     this.#ledger = ledger;
   }
 
-  head(): { height: number; timeMs: number; appHash: string } {
+  head(): LedgerHead {
     return this.#ledger.head();
   }
 
@@ -161,6 +162,10 @@ class EmbeddedLedger implements LedgerAccess {
 
   subscribe(changed: () => void): () => void {
     return this.#ledger.subscribe(() => changed());
+  }
+
+  copyTo(dir: string, pinned: (head: LedgerHead) => void): Promise<LedgerHead> {
+    return this.#ledger.copyTo(dir, pinned);
   }
 
   close(): Promise<void> {

@@ -26,6 +26,10 @@ export const NodeErrorCodes = {
   backupKeysMissing: 733,
   erasuresMissing: 734,
   exportNothing: 735,
+  controlUnavailable: 736,
+  controlRefused: 737,
+  backupUnderWay: 738,
+  backupOnlineUnable: 739,
 } as const;
 
 export type NodeErrorCode = (typeof NodeErrorCodes)[keyof typeof NodeErrorCodes];
@@ -110,6 +114,19 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
       name: 'exportNothing',
       advice: 'Nothing was released: there is no such patient here, or no directive or rule permits this requester.',
     },
+  ],
+  [
+    736,
+    {
+      name: 'controlUnavailable',
+      advice: 'The node of this directory does not answer on this machine: wait until it runs, or stop it.',
+    },
+  ],
+  [737, { name: 'controlRefused', advice: 'The node of this directory could not do it: see its log, and try again.' }],
+  [738, { name: 'backupUnderWay', advice: 'A backup of this node is being made: wait until it has ended.' }],
+  [
+    739,
+    { name: 'backupOnlineUnable', advice: 'The engine of this node cannot be copied at work: stop it, then back up.' },
   ],
 ]);
 

@@ -36,6 +36,12 @@ export interface BlockEvents {
   transactions: { hash: string; events: Event[] }[];
 }
 
+export interface LedgerHead {
+  height: number;
+  timeMs: number;
+  appHash: string;
+}
+
 export interface Position {
   height: number;
   index: number;
@@ -53,7 +59,7 @@ export interface FindInput {
  * sees only this.
  */
 export interface LedgerAccess {
-  head(): { height: number; timeMs: number; appHash: string };
+  head(): LedgerHead;
   /** Answers when the transaction is durable; rejects with a SalusError what never reaches a block. */
   submit(bytes: Uint8Array): Promise<CommittedResult>;
   /** Stored bytes of a state key at the latest block. */
@@ -70,5 +76,10 @@ export interface LedgerAccess {
   anchor(): Promise<Uint8Array>;
   /** Calls back after each block is durable; gives what ends it. */
   subscribe(changed: () => void): () => void;
+  /**
+   * Copies the ledger into a directory while it goes on working, where the engine can: as of the head that `pinned` is
+   * told, in the turn of the event loop in which it is told.
+   */
+  copyTo?(dir: string, pinned: (head: LedgerHead) => void): Promise<LedgerHead>;
   close(): Promise<void>;
 }

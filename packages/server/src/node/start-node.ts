@@ -4,6 +4,7 @@ import { type IterableReader, iterableReader } from '@salus/contracts';
 import { type Authenticator, createAuthenticator } from '../auth/authenticator.ts';
 import type { KeyDirectory } from '../auth/key-directory.ts';
 import { ledgerKeyDirectory } from '../auth/ledger-keys.ts';
+import { startControl } from '../control/control-server.ts';
 import { BlockFeed } from '../events/block-feed.ts';
 import { type App, createApp } from '../http/app.ts';
 import { EventStreams } from '../http/event-stream.ts';
@@ -250,6 +251,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     const port = isOffline ? 0 : await listen(context.app, host, options.port ?? portDefault);
     closers.add(() => context.app.http.close());
     closers.add(() => context.streams.closeAll());
+    if (!isOffline) closers.add(await startControl(context));
     const url = isOffline ? '' : `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
     context.log.note('listening', { port });
     const stop = (): Promise<void> => {

@@ -19,7 +19,7 @@ import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
 import type { CommittedResult, LedgerAccess } from '../node/ledger-access.ts';
 import { openStore, type Store } from '../store/database.ts';
 import { organizationMigrations } from '../store/migrations.ts';
-import { currentKey, kidOf, loadKeys, publicPart, type StoredKey } from './keys.ts';
+import { currentKey, type KeyPurpose, keyPurposes, kidOf, loadKeys, publicPart, type StoredKey } from './keys.ts';
 
 /** How long a transaction that a node signs can be taken; the network allows ten minutes. */
 export const validForMsDefault = 300_000;
@@ -59,11 +59,21 @@ export function vaultKeyProvider(paths: OrganizationPaths): OrganisationKeyProvi
 /** An organisation's keys without anything running: enough to make tokens and to sign. */
 export class OrganizationKeys {
   readonly profile: MemberProfile;
-  readonly all: readonly StoredKey[];
+  #all: readonly StoredKey[];
 
   constructor(profile: MemberProfile, all: readonly StoredKey[]) {
     this.profile = profile;
-    this.all = all;
+    this.#all = all;
+  }
+
+  get all(): readonly StoredKey[] {
+    return this.#all;
+  }
+
+  /** Uses these from now on. Throws, and goes on with the former ones, where a purpose would be without a key. */
+  replace(all: readonly StoredKey[]): void {
+    for (const purpose of keyPurposes) currentKey(all, purpose);
+    this.#all = all;
   }
 
   signer(): Signer {
@@ -75,6 +85,12 @@ export class OrganizationKeys {
   encryption(): { kid: string; publicJwk: JWK; privateJwk: JWK } {
     const key = currentKey(this.all, 'encrypt');
     return { kid: kidOf(this.profile.did, key), publicJwk: publicPart(key.privateJwk), privateJwk: key.privateJwk };
+  }
+
+  /** Everything that may open what was sealed to this organisation, the newest first: sealing outlasts a rotation. */
+  opening(): JWK[] {
+    const usable = this.all.filter(({ purpose, state }) => purpose === 'encrypt' && state !== 'pending');
+    return usable.sort((a, b) => b.createdMs - a.createdMs).map(({ privateJwk }) => privateJwk);
   }
 
   async token(input: Omit<TokenInput, 'kid' | 'privateJwk' | 'organization'>): Promise<string> {
@@ -106,7 +122,7 @@ export class Organization {
   readonly store: Store;
   readonly notices: NoticeBoard;
   readonly #network: Network;
-  readonly #signer: Signer;
+  #signer: Signer;
 
   constructor(profile: MemberProfile, paths: OrganizationPaths, network: Network) {
     this.profile = profile;
@@ -143,6 +159,14 @@ export class Organization {
     if (committed.code === 0) return committed;
     const { code, log, hash, height, index } = committed;
     throw new RuleFault(code, { detail: log, transaction: { hash, height, index } });
+  }
+
+  /** Takes the keys of the directory as they are now; gives the names of those in use. */
+  reloadKeys(): Record<KeyPurpose, string> {
+    this.keys.replace(loadKeys(this.paths.keys));
+    this.#signer = this.keys.signer();
+    const name = (purpose: KeyPurpose): string => currentKey(this.keys.all, purpose).name;
+    return { sign: name('sign'), authenticate: name('authenticate'), encrypt: name('encrypt') };
   }
 
   close(): void {
