@@ -52,11 +52,16 @@ export function readDirectory(files: Files, dir: string, expected: GenesisDocume
 }
 
 /** The first files of a new directory; `finishDirectory` makes it whole. */
-export function beginDirectory(files: Files, dir: string, genesis: GenesisDocument, seed: Uint8Array): DirectoryInfo {
+export function beginDirectory(
+  files: Files,
+  dir: string,
+  genesis: GenesisDocument,
+  seed: Uint8Array | undefined,
+): DirectoryInfo {
   const paths = directoryPaths(dir);
   const document = parseGenesis(genesis);
   files.writeFileAtomic(paths.genesis, Buffer.from(canonicalJson(document as unknown as JsonValue)));
-  files.writeFileAtomic(paths.validatorKey, Buffer.from(toBase64url(seed)), seedFileMode);
+  if (seed) files.writeFileAtomic(paths.validatorKey, Buffer.from(toBase64url(seed)), seedFileMode);
   files.makeDirectory(paths.blocks);
   files.makeDirectory(paths.store);
   files.syncDirectory(dir);

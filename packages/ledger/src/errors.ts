@@ -9,6 +9,7 @@ export const LedgerErrorCodes = {
   directoryDamaged: 404,
   directoryEmpty: 405,
   validatorKeyMismatch: 406,
+  directoryOtherEngine: 407,
   blockLogDamaged: 410,
   blockNotHere: 411,
   diskFull: 420,
@@ -20,6 +21,7 @@ export const LedgerErrorCodes = {
   stateMoved: 432,
   cursorInvalid: 433,
   refused: 440,
+  blockOutOfOrder: 441,
   snapshotInvalid: 450,
 } as const;
 
@@ -33,6 +35,7 @@ const ADVICE: Record<LedgerErrorName, string> = {
   directoryDamaged: 'the data directory is damaged; restore it from a backup or from another member',
   directoryEmpty: 'there is no ledger in this directory; give a genesis document to create one',
   validatorKeyMismatch: 'the validator key is not the one that the genesis document names; use that key',
+  directoryOtherEngine: 'the blocks here were ordered by a consensus of several; start this member with that engine',
   blockLogDamaged: 'the block log does not read back as it was written; restore it from a backup or another member',
   blockNotHere: 'there is no such block yet; ask for a height up to the head',
   diskFull: 'the disk is full; make room, the ledger goes on by itself',
@@ -44,6 +47,7 @@ const ADVICE: Record<LedgerErrorName, string> = {
   stateMoved: 'the state changed since that block; ask for a proof of the present state',
   cursorInvalid: 'use the cursor of an earlier answer as it is',
   refused: 'the transaction was not accepted',
+  blockOutOfOrder: 'this block does not follow the last one; stop this member and examine it before it goes on',
   snapshotInvalid: 'the snapshot does not match the state that the chain proves; take another one',
 };
 

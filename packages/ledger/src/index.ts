@@ -6,8 +6,16 @@ export function openLedger(options: OpenOptions): Promise<Ledger> {
   return Ledger.open(options);
 }
 
-export type { Application, ApplicationInfo, BlockPosition, FinalizedBlock, PreparedProposal } from './application.ts';
+export type {
+  Application,
+  ApplicationInfo,
+  BlockPosition,
+  FinalizedBlock,
+  PreparedProposal,
+  QueryAnswer,
+} from './application.ts';
 export type { Block } from './block-reader.ts';
+export { type ApplicationOptions, DurableApplication } from './durable-application.ts';
 export type { CommittedBlock, Submitted } from './embedded/engine.ts';
 export { LedgerErrorCodes } from './errors.ts';
 export { type Files, type LedgerFile, nodeFiles } from './files.ts';

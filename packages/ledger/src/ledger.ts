@@ -1,11 +1,4 @@
-import {
-  type GenesisDocument,
-  type IterableView,
-  type Kernel,
-  type KeyRefusal,
-  kernelErrors,
-  type ResolvedKey,
-} from '@salus/contracts';
+import { type GenesisDocument, type IterableView, type Kernel, kernelErrors } from '@salus/contracts';
 import {
   type Anchor,
   fromBase64url,
@@ -21,15 +14,17 @@ import {
 import { type Block, BlockReader, transactionNames } from './block-reader.ts';
 import { copyLedger } from './copy.ts';
 import { examine } from './doctor.ts';
-import { BlockBuilder } from './embedded/block-builder.ts';
+import { BlockBuilder, type ChainTip } from './embedded/block-builder.ts';
 import { blocksUnsyncedMax, type CommittedBlock, EmbeddedEngine, type Submitted } from './embedded/engine.ts';
 import { ledgerError } from './errors.ts';
 import { Flusher } from './flusher.ts';
+import { lookUpKey } from './key-lookup.ts';
 import { findLimitMax, verifyWorkers } from './limits.ts';
 import type { ResultJson } from './log/block-codec.ts';
-import { BlockLog } from './log/block-log.ts';
-import { type Opened, type OpenOptions, openParts } from './open.ts';
+import type { BlockLog } from './log/block-log.ts';
+import { type OpenOptions, openLog, openSigning } from './open.ts';
 import { stateReceipt, transactionReceipt } from './receipts.ts';
+import { tipOf } from './recovery.ts';
 import { type Report, replayChain } from './replay.ts';
 import type { Posting } from './state/layer.ts';
 import { placeOf, placeText } from './state/store.ts';
@@ -51,6 +46,8 @@ export type FindQuery = { participant?: string; type?: string; after?: string; l
 export type Found = { height: number; index: number; types: readonly string[]; cursor: string };
 export type FindAnswer = { items: Found[]; next: string | undefined };
 export type BlockListener = (block: CommittedBlock) => void;
+
+type Opened = Awaited<ReturnType<typeof openSigning>>;
 
 /** How long `receipt` and `stateProof` wait for the block that proves what they prove. */
 const proofWaitMsMax = 5_000;
@@ -74,8 +71,8 @@ export class Ledger {
   #head: Head;
   #closing: Promise<void> | undefined;
 
-  private constructor(opened: Opened, log: BlockLog) {
-    const { kernel, directory, state, tree, tip } = opened;
+  private constructor(opened: Opened, log: BlockLog, tip: ChainTip) {
+    const { kernel, directory, state, tree } = opened;
     this.#opened = opened;
     this.kernel = kernel;
     this.genesis = directory.genesis;
@@ -104,12 +101,16 @@ export class Ledger {
   }
 
   static async open(options: OpenOptions): Promise<Ledger> {
-    const opened = await openParts(options);
-    const { tail, scan } = opened;
-    const log = await BlockLog.open({ ...scan, tail: tail.segment > 0 ? tail : undefined });
-    const ledger = new Ledger(opened, log);
-    ledger.#engine.start();
-    return ledger;
+    const opened = await openSigning(options);
+    try {
+      const tip = tipOf(opened);
+      const ledger = new Ledger(opened, await openLog(opened), tip);
+      ledger.#engine.start();
+      return ledger;
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
   }
 
   /**
@@ -263,15 +264,7 @@ export class Ledger {
       height: this.#engine.tip().height + 1,
       blockTimeMs: this.#engine.nextTimeMs(),
     };
-    const view = this.#opened.state.execution;
-    const resolved = this.kernel.resolveKey(view, kid, payload, context);
-    if (isRefusal(resolved)) {
-      const { code, name, advice } = resolved.error;
-      return { code, log: `${name}: ${advice}` };
-    }
-    const registered = this.kernel.resolveKey(view, kid, { ...payload, messages: [] }, context);
-    const isRegistered = !isRefusal(registered) && registered.thumbprint === resolved.thumbprint;
-    return { jwk: resolved.jwk, thumbprint: resolved.thumbprint, isRegistered };
+    return lookUpKey(this.kernel, this.#opened.state.execution, context, kid, payload);
   }
 
   /** A client that sends again what is in a block already, or about to be, gets the answer of the first time. */
@@ -343,10 +336,6 @@ export class Ledger {
       });
     }
   }
-}
-
-function isRefusal(resolved: ResolvedKey | KeyRefusal): resolved is KeyRefusal {
-  return 'error' in resolved;
 }
 
 function genesisValidators(genesis: GenesisDocument): Validator[] {

@@ -8,15 +8,13 @@ import {
   finishDirectory,
   readDirectory,
 } from './directory.ts';
-import type { ChainTip } from './embedded/block-builder.ts';
 import { ledgerError } from './errors.ts';
 import { type Files, nodeFiles } from './files.ts';
 import { lockDirectory } from './lock.ts';
-import type { LogScan, LogTail } from './log/segment.ts';
-import { recover, writeGenesis } from './recovery.ts';
-import type { StateStore } from './state/state-store.ts';
+import { BlockLog } from './log/block-log.ts';
+import type { LogScan } from './log/segment.ts';
+import { type Recovered, recover, writeGenesis } from './recovery.ts';
 import { Store } from './state/store.ts';
-import type { StateTree } from './tree/state-tree.ts';
 
 export type OpenOptions = {
   dir: string;
@@ -31,29 +29,37 @@ export type OpenOptions = {
   files?: Files;
 };
 
-export type Opened = {
+export type Opened = Recovered & {
   dir: string;
   kernel: Kernel;
-  directory: DirectoryInfo & { seed: Uint8Array };
-  state: StateStore;
-  tree: StateTree;
-  tip: ChainTip;
-  tail: LogTail;
+  directory: DirectoryInfo;
   scan: LogScan;
   clock: () => number;
   verifyWorkers: number | undefined;
   close(): Promise<void>;
 };
 
+/** As `openParts`, for the engine that signs its blocks itself: with the key of the one validator of the chain. */
+export function openSigning(options: OpenOptions): Promise<Opened & { directory: { seed: Uint8Array } }> {
+  return openWith(options, prepareSigning);
+}
+
 /** Everything that a running ledger stands on, recovered from its directory or made new. Throws SalusErrors 400–411. */
-export async function openParts(options: OpenOptions): Promise<Opened> {
+export function openParts(options: Omit<OpenOptions, 'validatorKey'>): Promise<Opened> {
+  return openWith(options, (files) => prepareDirectory(files, options, undefined));
+}
+
+async function openWith<D extends DirectoryInfo>(
+  options: OpenOptions,
+  prepare: (files: Files, options: OpenOptions) => D,
+): Promise<Opened & { directory: D }> {
   const { dir, kernel, files = nodeFiles } = options;
   if (directoryState(files, dir) === 'empty' && !options.genesis) throw ledgerError('directoryEmpty', dir);
   files.makeDirectory(dir);
   const unlock = lockDirectory(dir);
   let store: Store | undefined;
   try {
-    const directory = prepareDirectory(files, options);
+    const directory = prepare(files, options);
     const paths = directoryPaths(dir);
     store = new Store(paths.store);
     if (directoryState(files, dir) !== 'whole') {
@@ -85,19 +91,33 @@ export async function openParts(options: OpenOptions): Promise<Opened> {
   }
 }
 
-function prepareDirectory(files: Files, options: OpenOptions): DirectoryInfo & { seed: Uint8Array } {
-  const { dir, genesis, validatorKey } = options;
-  const state = directoryState(files, dir);
-  if (state === 'incomplete') throw ledgerError('directoryIncomplete', dir);
-  if (state === 'empty') {
-    if (!genesis) throw ledgerError('directoryEmpty', dir);
+/** The log where it ended, for what comes next. */
+export function openLog({ scan, tail }: Pick<Opened, 'scan' | 'tail'>): Promise<BlockLog> {
+  return BlockLog.open({ ...scan, tail: tail.segment > 0 ? tail : undefined });
+}
+
+function prepareSigning(files: Files, options: OpenOptions): DirectoryInfo & { seed: Uint8Array } {
+  const { genesis, validatorKey } = options;
+  if (genesis && directoryState(files, options.dir) === 'empty') {
     if (!validatorKey) throw ledgerError('validatorKeyMismatch');
     checkSeed(genesis, validatorKey);
-    return { ...beginDirectory(files, dir, genesis, validatorKey), seed: validatorKey };
   }
-  const info = readDirectory(files, dir, genesis);
+  const info = prepareDirectory(files, options, validatorKey);
   const seed = validatorKey ?? info.seed;
   if (!seed) throw ledgerError('validatorKeyMismatch');
   checkSeed(info.genesis, seed);
   return { ...info, seed };
+}
+
+/** `seed` is kept in a new directory. */
+function prepareDirectory(
+  files: Files,
+  { dir, genesis }: Pick<OpenOptions, 'dir' | 'genesis'>,
+  seed: Uint8Array | undefined,
+): DirectoryInfo {
+  const state = directoryState(files, dir);
+  if (state === 'incomplete') throw ledgerError('directoryIncomplete', dir);
+  if (state === 'whole') return readDirectory(files, dir, genesis);
+  if (!genesis) throw ledgerError('directoryEmpty', dir);
+  return beginDirectory(files, dir, genesis, seed);
 }

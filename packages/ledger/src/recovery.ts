@@ -11,7 +11,15 @@ import { StateStore } from './state/state-store.ts';
 import type { Store, StoreHead } from './state/store.ts';
 import { StateTree } from './tree/state-tree.ts';
 
-export type Recovered = { state: StateStore; tree: StateTree; tip: ChainTip; tail: LogTail };
+export type Recovered = {
+  state: StateStore;
+  tree: StateTree;
+  /** Undefined before the first block. */
+  last: BlockRecord | undefined;
+  /** After the last block: its height and time, and the state's root. */
+  head: { height: number; timeMs: number; appHash: Uint8Array };
+  tail: LogTail;
+};
 
 /** Writes the genesis state into an empty store. */
 export async function writeGenesis(store: Store, kernel: Kernel, genesis: GenesisDocument): Promise<void> {
@@ -40,18 +48,19 @@ export async function recover(store: Store, scan: LogScan, head: StoreHead, nowM
   const tree = new StateTree(state.buckets, treeUpperLevels);
   tree.load(store.rangeBuckets());
   const redo: { record: BlockRecord; block: LoggedBlock }[] = [];
-  let tip: BlockRecord | undefined;
+  let last: BlockRecord | undefined;
   const tail = scanLog(scan, startOf(head), (block) => {
     const record = decodeRecord(block.payload);
     if (record.height > head.height) redo.push({ record, block });
-    tip = record;
+    last = record;
   });
   if (tail.height < head.height) throw ledgerError('blockLogDamaged', `block ${head.height} is missing`);
   if (tail.torn) await eraseTornTail(scan, tail);
   redoBlocks(state, tree, redo, nowMs);
-  const expected = tip?.appHash ?? fromHex(head.appHash);
+  const { height, timeMs, appHash: expected } = last ?? { ...head, appHash: fromHex(head.appHash) };
   if (!equalBytes(tree.root(), expected)) throw ledgerError('directoryDamaged', 'the state tree has another root');
-  return { state, tree, tip: tip ? tipOf(tip) : genesisTip(head.timeMs, expected), tail };
+  // The last block's bytes lie in the segment that was read: a copy lets go of it.
+  return { state, tree, last, head: { height, timeMs, appHash: new Uint8Array(expected) }, tail };
 }
 
 /** The log is read from the last block that the store has, which gives the tip where nothing follows it. */
@@ -84,7 +93,10 @@ function redoBlocks(
   }
 }
 
-export function tipOf(record: BlockRecord): ChainTip {
+/** The chain's end as the embedded engine continues it. */
+export function tipOf({ last: record, head }: Pick<Recovered, 'last' | 'head'>): ChainTip {
+  if (!record) return genesisTip(head.timeMs, head.appHash);
+  if (record.signed === '') throw ledgerError('directoryOtherEngine');
   const { commit } = decodeSigned(record.signed);
   const results = decodeResults(record.results);
   return {

@@ -112,7 +112,14 @@ export class StateMachine implements Application {
 }
 
 function sameTransactions(left: readonly VerifiedTransaction[], right: readonly VerifiedTransaction[]): boolean {
-  return left === right || (left.length === right.length && left.every((item, index) => item === right[index]));
+  if (left === right) return true;
+  return left.length === right.length && left.every((item, index) => isSame(item, right[index] as VerifiedTransaction));
+}
+
+/** The result depends on the bytes and on the keys that the signatures were checked with. */
+function isSame(left: VerifiedTransaction, right: VerifiedTransaction): boolean {
+  if (left === right) return true;
+  return equalBytes(left.tx.hash, right.tx.hash) && left.keysUsed.join() === right.keysUsed.join();
 }
 
 /**
