@@ -104,5 +104,7 @@ export function trustAnchor(anchor: Anchor): TrustedBlock {
     headerHash: fromHex(hash),
     time: timestampOfMs(timeMs),
     nextValidatorsHash: validatorsHash(validators),
+    validators,
+    start: {},
   };
 }

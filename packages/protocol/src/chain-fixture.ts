@@ -96,11 +96,20 @@ export class FixtureChain {
   readonly blocks: MadeBlock[] = [];
   readonly anchor: Anchor;
   readonly #timeMs: number;
+  readonly #firstHeight: number;
   readonly #genesis: Map<string, Uint8Array>;
   #keys: FixtureKey[];
 
-  constructor(chain: string, keys: FixtureKey[], timeMs: number, genesis: Record<string, Uint8Array> = {}) {
+  /** A chain that goes on after a handover begins at its height, with the state there, and at its very time. */
+  constructor(
+    chain: string,
+    keys: FixtureKey[],
+    timeMs: number,
+    genesis: Record<string, Uint8Array> = {},
+    firstHeight = 1,
+  ) {
     this.chain = chain;
+    this.#firstHeight = firstHeight;
     this.#keys = sortKeys(keys);
     this.#timeMs = timeMs;
     this.#genesis = new Map(Object.entries(genesis));
@@ -108,7 +117,7 @@ export class FixtureChain {
   }
 
   at(height: number): MadeBlock {
-    const made = this.blocks[height - 1];
+    const made = this.blocks[height - this.#firstHeight];
     if (!made) throw new Error(`No block ${height}.`);
     return made;
   }
@@ -136,12 +145,13 @@ export class FixtureChain {
   #header(transactions: FixtureTransaction[], keys: FixtureKey[], nextKeys: FixtureKey[]): Header {
     const previous = this.blocks.at(-1);
     const state = previous?.state ?? this.#genesis;
-    const height = this.blocks.length + 1;
+    const height = this.blocks.length + this.#firstHeight;
+    const steps = this.#firstHeight === 1 ? height : height - this.#firstHeight;
     return {
       version: { block: 11, app: 1 },
       chain: this.chain,
       height,
-      time: timestampOfMs(this.#timeMs + height * stepMs),
+      time: timestampOfMs(this.#timeMs + steps * stepMs),
       lastBlockId: previous ? blockIdOf(previous.block) : zeroBlockId,
       lastCommitHash: commitHash(previous?.light.commit ?? { height: 0, round: 0, blockId: zeroBlockId, votes: [] }),
       dataHash: dataHash(transactions.map(({ bytes }) => sha256(bytes))),

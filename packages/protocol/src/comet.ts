@@ -1,5 +1,5 @@
-import { asciiBytes, compareBytes, equalBytes, sha256 } from './bytes.ts';
-import { ed25519PublicKeyBytes, ed25519SignatureBytes, signEd25519, verifyEd25519 } from './ed25519.ts';
+import { asciiBytes, compareBytes, sha256 } from './bytes.ts';
+import { ed25519PublicKeyBytes, signEd25519 } from './ed25519.ts';
 import { merkleRoot } from './merkle.ts';
 import { proofError } from './proof-errors.ts';
 import { WireWriter } from './wire.ts';
@@ -83,6 +83,14 @@ export function timestampOfMs(ms: number): Timestamp {
 /** Whole milliseconds since 1970, rounded down. */
 export function msOfTimestamp(time: Timestamp): number {
   return time.seconds * 1000 + Math.floor(time.nanos / nanosPerMs);
+}
+
+/** The time `ms` later. */
+export function timestampAfterMs(time: Timestamp, ms: number): Timestamp {
+  const later = timestampOfMs(ms);
+  const nanos = time.nanos + later.nanos;
+  const carry = nanos > nanosMax ? 1 : 0;
+  return { seconds: time.seconds + later.seconds + carry, nanos: nanos - carry * (nanosMax + 1) };
 }
 
 export function compareTimestamps(left: Timestamp, right: Timestamp): number {
@@ -255,7 +263,8 @@ export function consensusHash(blockBytesMax: number, blockGasMax: number): Uint8
   return sha256(new WireWriter().int(1, blockBytesMax).int(2, blockGasMax).finish());
 }
 
-function isIntegerFrom(value: number, least: number): boolean {
+/** Whether it is an exact integer, and `least` or more. */
+export function isIntegerFrom(value: number, least: number): boolean {
   return Number.isSafeInteger(value) && value >= least;
 }
 
@@ -263,11 +272,11 @@ function isHashOrEmpty(bytes: Uint8Array): boolean {
   return bytes.length === 0 || bytes.length === hashBytes;
 }
 
-function isBlockId(id: BlockId): boolean {
+export function isBlockId(id: BlockId): boolean {
   return isHashOrEmpty(id.hash) && isHashOrEmpty(id.parts.hash) && isIntegerFrom(id.parts.total, 0);
 }
 
-function isTimestamp(time: Timestamp): boolean {
+export function isTimestamp(time: Timestamp): boolean {
   return isIntegerFrom(time.seconds, zeroTimeSeconds) && isIntegerFrom(time.nanos, 0) && time.nanos <= nanosMax;
 }
 
@@ -301,48 +310,4 @@ export function checkValidators(validators: readonly Validator[]): void {
     seen.add(name);
   }
   if (totalPower(validators) > totalPowerMax) throw proofError('validatorsInvalid');
-}
-
-/** Throws `commitInvalid` (CometBFT types.CommitSig.ValidateBasic). */
-function checkVote(vote: CommitVote): void {
-  const sound =
-    vote.flag === VoteFlag.absent
-      ? vote.address.length === 0 && vote.signature.length === 0 && compareTimestamps(vote.time, zeroTime) === 0
-      : (vote.flag === VoteFlag.commit || vote.flag === VoteFlag.nil) &&
-        vote.address.length === addressBytes &&
-        vote.signature.length === ed25519SignatureBytes &&
-        isTimestamp(vote.time);
-  if (!sound) throw proofError('commitInvalid');
-}
-
-/**
- * Proves that validators with more than two thirds of the power signed the block. Every signature is checked, also
- * those beyond two thirds and those for no block, so that nothing in a commit can be changed (CometBFT
- * types.VerifyCommit). Throws a numbered error; `validators` must have passed `checkValidators`.
- */
-export function verifyCommit(
-  chain: string,
-  validators: readonly Validator[],
-  header: Pick<Header, 'height'>,
-  blockHash: Uint8Array,
-  commit: Commit,
-): void {
-  if (!isIntegerFrom(commit.round, 0) || !isBlockId(commit.blockId)) throw proofError('commitInvalid');
-  if (commit.height !== header.height || !equalBytes(commit.blockId.hash, blockHash)) {
-    throw proofError('commitOtherBlock');
-  }
-  if (commit.votes.length !== validators.length) throw proofError('commitSignatureCount');
-  let signedPower = 0;
-  for (const [index, vote] of commit.votes.entries()) {
-    checkVote(vote);
-    if (vote.flag === VoteFlag.absent) continue;
-    const validator = validators[index] as Validator;
-    if (!equalBytes(vote.address, addressOf(validator.publicKey))) throw proofError('commitSignatureForeign');
-    if (!verifyEd25519(validator.publicKey, voteSignBytes(chain, commit, vote), vote.signature)) {
-      throw proofError('commitSignatureInvalid');
-    }
-    if (vote.flag === VoteFlag.commit) signedPower += validator.power;
-  }
-  // BigInt: three times a power may lie beyond the exact numbers.
-  if (3n * BigInt(signedPower) <= 2n * BigInt(totalPower(validators))) throw proofError('commitPowerMissing');
 }

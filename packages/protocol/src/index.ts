@@ -1,12 +1,15 @@
 export * from './anchor.ts';
 export * from './bytes.ts';
+export { type RecordCategory, recordCategories } from './categories.ts';
 export * from './cbor.ts';
 export * from './comet.ts';
 export * from './comet-block.ts';
 export { commitToJson, headerFromJson, headerToJson, lightBlockFromJson, lightBlockToJson } from './comet-json.ts';
+export * from './commit.ts';
 export * from './commitment.ts';
 export * from './ed25519.ts';
 export * from './errors.ts';
+export * from './handover.ts';
 export * from './ics23.ts';
 export * from './json.ts';
 export * from './keys.ts';

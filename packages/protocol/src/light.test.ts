@@ -46,11 +46,11 @@ describe('R-LED-1 R-LED-2 light client', () => {
       const lights = blocks.map(lightOf);
       expect(verifyChain(anchor, lights).height).toBe(lights.length);
       for (const [index, light] of lights.slice(1).entries()) {
-        const trusted = trustBlock(lights[index]!.header);
+        const trusted = trustBlock(lights[index]!);
         expect(verifyAdjacent(trusted, light).height).toBe(index + 2);
       }
       for (const { reason, trusted, block } of reject) {
-        const code = codeOf(() => verifyAdjacent(trustBlock(lights[trusted - 1]!.header), lightOf(block)));
+        const code = codeOf(() => verifyAdjacent(trustBlock(lights[trusted - 1]!), lightOf(block)));
         expect(code, reason).toBeGreaterThan(99);
         const whole = [...lights.slice(0, trusted), lightOf(block)];
         if (reason !== 'not adjacent')
@@ -80,7 +80,7 @@ describe('R-LED-1 R-LED-2 light client', () => {
   const light = (height: number) => chain.at(height).light;
 
   it('minds the clock where there is one', () => {
-    const trusted = trustBlock(light(1).header);
+    const trusted = trustBlock(light(1));
     const timeMs = msOfTimestamp(light(1).header.time);
     expect(codeOf(() => verifyAdjacent(trusted, light(2), { nowMs: timeMs + 1000 }))).toBeUndefined();
     const expired = () => verifyAdjacent(trusted, light(2), { nowMs: timeMs + 5000, trustingPeriodMs: 5000 });
@@ -93,11 +93,11 @@ describe('R-LED-1 R-LED-2 light client', () => {
     expect(verifyChain(chain.anchor, [light(2), light(4)]).height).toBe(4);
     expect(codeOf(() => verifyChain(chain.anchor, [light(1), light(4)]))).toBe(ProofErrorCodes.validatorsUntrusted);
     expect(codeOf(() => verifyChain(chain.anchor, [light(2), light(1)]))).toBe(ProofErrorCodes.lightHeight);
-    expect(codeOf(() => verifyAdjacent(trustBlock(light(2).header), light(4)))).toBe(ProofErrorCodes.lightNotAdjacent);
+    expect(codeOf(() => verifyAdjacent(trustBlock(light(2)), light(4)))).toBe(ProofErrorCodes.lightNotAdjacent);
   });
 
   it('refuses a fork behind the trusted block', () => {
-    const trusted = { ...trustBlock(light(1).header), headerHash: new Uint8Array(32) };
+    const trusted = { ...trustBlock(light(1)), headerHash: new Uint8Array(32) };
     expect(codeOf(() => verifyAdjacent(trusted, light(2)))).toBe(ProofErrorCodes.lightNotAdjacent);
   });
 

@@ -26,9 +26,16 @@ export const ProofErrorCodes = {
   lightExpired: 134,
   lightFuture: 135,
   validatorsUntrusted: 136,
+  lightTrustMissing: 137,
+  lightTrustLevel: 138,
+  lightPeriods: 139,
   anchorInvalid: 140,
   anchorHeaderDiffers: 141,
   anchorTooNew: 142,
+  trustedVoteInvalid: 143,
+  commitSignatureTwice: 144,
+  lightBackwards: 145,
+  lightFirstBlock: 146,
   receiptTooLarge: 150,
   receiptNotCanonical: 151,
   receiptMembers: 152,
@@ -43,6 +50,32 @@ export const ProofErrorCodes = {
   receiptStateValue: 161,
   receiptTooOldHeight: 162,
   receiptTooOldTime: 163,
+  handoverTooLarge: 164,
+  handoverForm: 165,
+  handoverLastBlock: 166,
+  handoverRoot: 167,
+  handoverSignatureCount: 168,
+  handoverSignatureInvalid: 169,
+  handoverPowerMissing: 170,
+  handoverTime: 171,
+  handoverHeight: 172,
+  handoverConflict: 173,
+  providerBlockMissing: 180,
+  providerSilent: 181,
+  providerHeightTooHigh: 182,
+  providerBadBlock: 183,
+  lightWitnessesMissing: 184,
+  lightWitnessConflict: 185,
+  lightUnconfirmed: 186,
+  lightAttack: 187,
+  lightStoreDiffers: 188,
+  lightStoreForm: 189,
+  evidenceForm: 190,
+  evidenceHeight: 191,
+  evidencePower: 192,
+  evidenceNoConflict: 193,
+  evidenceDerived: 194,
+  evidenceByzantine: 195,
 } as const;
 
 export type ProofErrorName = keyof typeof ProofErrorCodes;
@@ -78,9 +111,20 @@ const ADVICE: Record<ProofErrorName, string> = {
   validatorsUntrusted:
     'The validators are not those that the anchor leads to: the proof lacks light blocks of a change of validators, or ' +
     'the anchor is of another network.',
+  lightTrustMissing: 'Too little of the trusted power signed the block to skip to it: verify a block in between first.',
+  lightTrustLevel: 'The trust level must be a fraction from 1/3 to 1 of positive integers.',
+  lightPeriods:
+    'The periods do not fit: the trusting period must be positive and shorter than the unbonding period, the clock ' +
+    'drift must not be negative.',
   anchorInvalid: 'The trust anchor is not a salus-anchor/1: export it again from a node you trust.',
   anchorHeaderDiffers: 'The block at the height of the anchor is another one: do not trust the source.',
   anchorTooNew: 'The proof is older than the trust anchor: use an anchor from before it, such as that of genesis.',
+  trustedVoteInvalid: 'A signature of a trusted validator does not verify: do not trust the source.',
+  commitSignatureTwice: 'A validator votes twice in one commit: do not trust the source.',
+  lightBackwards: 'The older header is not the one that the trusted block follows: do not trust the source.',
+  lightFirstBlock:
+    'The block is not the first one after the handover or genesis: state root, time or predecessor differ. Do not trust ' +
+    'the source.',
   receiptTooLarge: 'The receipt is larger than 16 MiB: ask the node for it again.',
   receiptNotCanonical:
     'The file is not canonical JSON (RFC 8785): keep receipts byte for byte as the node returned them.',
@@ -97,6 +141,39 @@ const ADVICE: Record<ProofErrorName, string> = {
   receiptStateValue: 'The value is not the one that the state proof proves: the receipt is forged or damaged.',
   receiptTooOldHeight: 'The receipt proves a lower height than asked for: request a new one from a node.',
   receiptTooOldTime: 'The receipt proves an earlier time than asked for: request a new one from a node.',
+  handoverTooLarge: 'The handover is larger than 2 MiB: ask for it again.',
+  handoverForm:
+    'The file is not a salus-handover/1 in canonical JSON (RFC 8785): keep it byte for byte as it was exported.',
+  handoverLastBlock:
+    'The last block before a handover must have no transactions and announce no change of validators: add an empty one.',
+  handoverRoot: 'The handover names another state root than the last block: do not trust it.',
+  handoverSignatureCount: 'The handover does not have one place for the signature of each last validator.',
+  handoverSignatureInvalid: 'A signature of the handover does not verify: do not trust it.',
+  handoverPowerMissing: 'Validators with two thirds of the power or less signed the handover: it hands nothing over.',
+  handoverTime: 'The new chain must not begin before the time of the last block.',
+  handoverHeight: 'The new chain must go on at the height after the last block.',
+  handoverConflict:
+    'Two different handovers are signed for the same height: the old validators hand the chain over twice. Trust ' +
+    'neither, and show both to the members.',
+  providerBlockMissing: 'The source does not have this block: ask another one.',
+  providerSilent: 'The source does not answer: try again, or ask another one.',
+  providerHeightTooHigh: 'The source has not come to this height yet: try again later, or ask another one.',
+  providerBadBlock: 'The source gave a light block that does not agree with itself or with the question: leave it out.',
+  lightWitnessesMissing: 'No witness is left to compare with: name others.',
+  lightWitnessConflict: 'A witness has another block at the height where trust begins: check anchor and witnesses.',
+  lightUnconfirmed: 'No witness confirmed the block: they are silent, behind, or were left out. Name others.',
+  lightAttack:
+    'An attack on the light client: two validly signed blocks exist for one height. Trust neither; the evidence names ' +
+    'who signed both.',
+  lightStoreDiffers:
+    'The stored blocks do not agree with the trust anchor: remove them, or use the anchor they began at.',
+  lightStoreForm: 'The file is not a salus-light-store/1: remove it, and verification begins again at the anchor.',
+  evidenceForm: 'The evidence is malformed: a member is missing or of the wrong kind.',
+  evidenceHeight: 'The common height of the evidence is not that of the common block, or lies above the conflict.',
+  evidencePower: 'The evidence names another total power than the validators of the common block have.',
+  evidenceNoConflict: 'The evidence shows no conflict: the block is the trusted one, or lies later in time.',
+  evidenceDerived: 'The conflicting block has another state than the trusted one: its common height must be lower.',
+  evidenceByzantine: 'The evidence names other validators than those who signed the conflicting block wrongly.',
 };
 
 /** code → name and what to do next; the continuation of `errors`. */

@@ -17,6 +17,7 @@ import {
   readObject,
   readText,
 } from './comet-json.ts';
+import { type Handover, handoverFromJson, handoverToJson, isHandover } from './handover.ts';
 import { decodeCommitmentProof, encodeCommitmentProof } from './ics23.ts';
 import { canonicalJson, type JsonValue, parseJsonStrict } from './json.ts';
 import type { Did } from './keys.ts';
@@ -69,13 +70,16 @@ export type ReceiptTransaction = {
 /** `stored` is the stored value (salt, version, CBOR); undefined where the proof shows that there is none. */
 export type ReceiptState = { key: string; stored: Uint8Array | undefined; proof: SmtProof };
 
+/** What leads from one validator set to the next. */
+export type TrustStep = LightBlock | Handover;
+
 export type Receipt = {
   /** Block H+1, whose votes prove everything. */
   signed: LightBlock;
   transaction?: ReceiptTransaction;
   state?: ReceiptState;
-  /** Light blocks from the anchor's height on that announce changes of the validators; ascending. */
-  trust: LightBlock[];
+  /** Light blocks from the anchor's height on that announce changes of the validators, and handovers; ascending. */
+  trust: TrustStep[];
 };
 
 /** `minHeight`: least height H; `asOfMs`: the time of block H+1 must not be before it. */
@@ -123,7 +127,7 @@ const stateKeyLengthMax = 200;
 /** What the ledger knows of block H and of the state after it. */
 export type ReceiptParts = {
   signed: LightBlock;
-  trust?: LightBlock[];
+  trust?: TrustStep[];
   transaction?: {
     header: Header;
     index: number;
@@ -190,7 +194,7 @@ export function encodeReceipt(receipt: Receipt): Uint8Array {
   const json: JsonObject = {
     format: receiptFormat,
     signed: lightBlockToJson(receipt.signed),
-    trust: receipt.trust.map(lightBlockToJson),
+    trust: receipt.trust.map((step) => (isHandover(step) ? handoverToJson(step) : lightBlockToJson(step))),
   };
   if (receipt.transaction) json.transaction = transactionToJson(receipt.transaction);
   if (receipt.state) json.state = stateToJson(receipt.state);
@@ -240,6 +244,11 @@ function stateFromJson(value: JsonValue): ReceiptState {
   return { key, stored, proof: decodeCommitmentProof(readBytes(json.proof)) };
 }
 
+function stepFromJson(value: JsonValue): TrustStep {
+  const isFormatted = typeof value === 'object' && value !== null && 'format' in value;
+  return isFormatted ? handoverFromJson(value) : lightBlockFromJson(value);
+}
+
 /** The receipt of a file, its form checked and nothing else. Throws a SalusError. */
 export function parseReceipt(bytes: Uint8Array): Receipt {
   if (bytes.length > receiptBytesMax) throw proofError('receiptTooLarge');
@@ -249,7 +258,7 @@ export function parseReceipt(bytes: Uint8Array): Receipt {
   if (json.format !== receiptFormat) throw proofError('receiptMembers');
   const receipt: Receipt = {
     signed: lightBlockFromJson(json.signed),
-    trust: readList(json.trust).map(lightBlockFromJson),
+    trust: readList(json.trust).map(stepFromJson),
   };
   if (json.transaction !== undefined) receipt.transaction = transactionFromJson(json.transaction);
   if (json.state !== undefined) receipt.state = stateFromJson(json.state);
