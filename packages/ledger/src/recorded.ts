@@ -1,4 +1,4 @@
-import { parseTransaction } from '@salus/protocol';
+import { type ParsedTransaction, parseTransaction, sha256, toHex } from '@salus/protocol';
 import { decodeResults, type ResultJson } from './log/block-codec.ts';
 import type { BlockRecord } from './log/record.ts';
 import type { IndexedTransaction } from './state/layer.ts';
@@ -8,7 +8,18 @@ import { indexed } from './state-machine.ts';
 export function recordedTransactions(record: BlockRecord): IndexedTransaction[] {
   const results = decodeResults(record.results);
   return record.transactions.map((bytes, index) => {
+    const tx = parsed(bytes);
+    if (!tx) return { hash: toHex(sha256(bytes)), height: record.height, index, participants: [], types: [] };
     const { events } = results[index] as ResultJson;
-    return indexed(parseTransaction(bytes), { events }, record.height, index);
+    return indexed(tx, { events }, record.height, index);
   });
+}
+
+/** A consensus of several decides on blocks; should it decide on one with what is no transaction, the block stands. */
+function parsed(bytes: Uint8Array): ParsedTransaction | undefined {
+  try {
+    return parseTransaction(bytes);
+  } catch {
+    return undefined;
+  }
 }

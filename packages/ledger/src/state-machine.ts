@@ -3,6 +3,7 @@ import {
   type BlockResult,
   type CheckResult,
   type Kernel,
+  type ReplayId,
   replayIdBytes,
   type TransactionResult,
   type VerifiedTransaction,
@@ -61,7 +62,8 @@ export class StateMachine implements Application {
   }
 
   processProposal(transactions: readonly VerifiedTransaction[], block: BlockPosition): boolean {
-    const result = this.#kernel.executeBlock(transactions, this.#state.execution, this.#context(block));
+    // Whoever proposed it has just executed it.
+    const result = this.#execute(transactions, block);
     this.#prepared = { transactions, block, result };
     return unfitForBlock(transactions, result).length === 0;
   }
@@ -126,7 +128,10 @@ function isSame(left: VerifiedTransaction, right: VerifiedTransaction): boolean 
  * Places of the transactions that used no id: the kernel found their form, time, signers or id wrong, so that they
  * stand in no block. A contract's refusal is a result and stands in the block.
  */
-export function unfitForBlock(transactions: readonly VerifiedTransaction[], result: BlockResult): number[] {
+export function unfitForBlock(
+  transactions: readonly VerifiedTransaction[],
+  result: { readonly replayIds: readonly Pick<ReplayId, 'bytes'>[] },
+): number[] {
   if (result.replayIds.length === transactions.length) return [];
   const unfit: number[] = [];
   let used = 0;

@@ -1,0 +1,310 @@
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import type { Timestamp } from '@bufbuild/protobuf/wkt';
+import type { TransactionResult, VerifiedTransaction } from '@salus/contracts';
+import {
+  type Did,
+  encodeCommitmentProof,
+  fromBase64url,
+  msOfTimestamp,
+  proofKeyOf,
+  resultData,
+  SalusError,
+  sha256,
+  toHex,
+} from '@salus/protocol';
+import type { BlockPosition } from '../application.ts';
+import type { DurableApplication } from '../durable-application.ts';
+import { type ResultJson, resultJson } from '../log/block-codec.ts';
+import { unfitForBlock } from '../state-machine.ts';
+import type { AbciHandler, AbciLog, AbciRequest, AbciResponse } from './connection.ts';
+import { cometError } from './errors.ts';
+import {
+  CheckTxType,
+  type ExecTxResultSchema,
+  ResponseProcessProposal_ProposalStatus as ProposalStatus,
+  type RequestCheckTx,
+  type RequestFinalizeBlock,
+  type RequestInitChain,
+  type RequestPrepareProposal,
+  type RequestProcessProposal,
+  type RequestQuery,
+  ResponseCheckTxSchema,
+  ResponseSchema,
+  ResponseVerifyVoteExtension_VerifyStatus as VerifyStatus,
+} from './generated/tendermint/abci/types_pb.ts';
+import { proposalBytesMax, proposalTransactionsMax } from './limits.ts';
+import type { TransactionPool, Verdict } from './transaction-pool.ts';
+
+/** A block of this member that is on the disk. */
+export type CommittedTransactions = {
+  height: number;
+  timeMs: number;
+  hashes: readonly string[];
+  results: readonly ResultJson[];
+};
+
+export type AbciParts = {
+  application: DurableApplication;
+  pool: TransactionPool;
+  genesisHash: Uint8Array;
+  softwareVersion: string;
+  log: AbciLog;
+  onCommitted(block: CommittedTransactions): void;
+  /** A transaction that waited left CometBFT's mempool for good. */
+  onDropped(hash: string, reason: SalusError): void;
+};
+
+type Answer<C extends AbciResponse['case']> = MessageInitShape<typeof ResponseSchema>['value'] & { case: C };
+
+const appVersion = 1n;
+const proofType = 'ics23:smt';
+const statePath = '/state';
+const proposalByteOverhead = 1;
+const varintBits = 7;
+const UNVERIFIED = cometError('transactionUnverified');
+const EMPTY_DATA = resultData([], []);
+
+/** `tx` of the block's Data message: its tag, its length and its bytes. */
+function encodedLength(bytes: Uint8Array): number {
+  let head = proposalByteOverhead + 1;
+  for (let left = bytes.length >> varintBits; left > 0; left >>= varintBits) head += 1;
+  return head + bytes.length;
+}
+
+function positionOf({ height, time }: { height: bigint; time?: Timestamp | undefined }): BlockPosition {
+  const { seconds, nanos } = time ?? { seconds: 0n, nanos: 0 };
+  return { height: Number(height), blockTimeMs: msOfTimestamp({ seconds: Number(seconds), nanos }) };
+}
+
+/**
+ * What stands in a block and has no good signature, or no form at all. No honest member accepts a proposal with it;
+ * should a block be decided all the same, every member gives it the same result and goes on.
+ */
+function unverified(bytes: Uint8Array): VerifiedTransaction {
+  const payload = { v: 1 as const, id: '', validUntil: 0, messages: [] };
+  const tx = { bytes, hash: sha256(bytes), chain: '', payload, signatures: [], sender: '' as Did };
+  return { tx, keysUsed: [] };
+}
+
+function refusedResult(): TransactionResult {
+  const { code, message } = UNVERIFIED;
+  return { code, log: message, data: EMPTY_DATA, cost: 0, events: [], outputs: [] };
+}
+
+function execResult({ code, data, log, cost }: TransactionResult): MessageInitShape<typeof ExecTxResultSchema> {
+  return { code, data, log, gasWanted: BigInt(cost), gasUsed: BigInt(cost) };
+}
+
+function isVerified(verdict: Verdict): verdict is Exclude<Verdict, SalusError> {
+  return !(verdict instanceof SalusError);
+}
+
+/** ABCI 2.0 over a DurableApplication (CometBFT specification, "ABCI++ methods"). */
+export class AbciApplication {
+  readonly #parts: AbciParts;
+  #finalized: Omit<CommittedTransactions, 'results'> & { results: readonly TransactionResult[] } = {
+    height: 0,
+    timeMs: 0,
+    hashes: [],
+    results: [],
+  };
+
+  constructor(parts: AbciParts) {
+    this.#parts = parts;
+  }
+
+  readonly handle: AbciHandler = (request) => {
+    const answer = this.#answer(request);
+    if (answer instanceof Promise) return answer.then(response);
+    return response(answer);
+  };
+
+  #answer(request: AbciRequest): Answer<AbciResponse['case']> | Promise<Answer<AbciResponse['case']>> {
+    switch (request.case) {
+      case 'echo':
+        return { case: 'echo', value: { message: request.value.message } };
+      case 'info':
+        return this.#info();
+      case 'initChain':
+        return this.#initChain(request.value);
+      case 'query':
+        return this.#query(request.value);
+      case 'checkTx':
+        return this.#checkTx(request.value);
+      case 'prepareProposal':
+        return this.#prepareProposal(request.value);
+      case 'processProposal':
+        return this.#processProposal(request.value);
+      case 'extendVote':
+        return { case: 'extendVote', value: {} };
+      case 'verifyVoteExtension': {
+        const isEmpty = request.value.voteExtension.length === 0;
+        return { case: 'verifyVoteExtension', value: { status: isEmpty ? VerifyStatus.ACCEPT : VerifyStatus.REJECT } };
+      }
+      case 'finalizeBlock':
+        return this.#finalizeBlock(request.value);
+      case 'commit':
+        return this.#commit();
+      default:
+        return this.#other(request);
+    }
+  }
+
+  #other(request: AbciRequest): Answer<AbciResponse['case']> {
+    switch (request.case) {
+      case 'flush':
+        return { case: 'flush', value: {} };
+      case 'listSnapshots':
+        return { case: 'listSnapshots', value: {} };
+      default:
+        throw cometError('abciFrameInvalid', `${request.case ?? 'a request'} is not offered`);
+    }
+  }
+
+  #info(): Answer<'info'> {
+    const { height, appHash } = this.#parts.application.info();
+    return {
+      case: 'info',
+      value: {
+        data: 'salus',
+        version: this.#parts.softwareVersion,
+        appVersion,
+        lastBlockHeight: BigInt(height),
+        lastBlockAppHash: height > 0 ? appHash : new Uint8Array(0),
+      },
+    };
+  }
+
+  /** The state of genesis is there already; what CometBFT was given must be of the same chain. */
+  #initChain({ chainId, initialHeight, validators, appStateBytes }: RequestInitChain): Answer<'initChain'> {
+    const { application, genesisHash } = this.#parts;
+    const { genesis } = application;
+    const { height, appHash } = application.info();
+    const wanted = genesis.validators.map(({ publicKey, power }) => `${toHex(fromBase64url(publicKey))} ${power}`);
+    const given = validators.map(({ pubKey, power }) => {
+      const key = pubKey?.sum.case === 'ed25519' ? pubKey.sum.value : new Uint8Array(0);
+      return `${toHex(key)} ${power}`;
+    });
+    const facts: Record<string, boolean> = {
+      chain: chainId === genesis.chain,
+      validators: wanted.sort().join() === given.sort().join(),
+      'genesis document': Buffer.from(appStateBytes)
+        .toString()
+        .includes(`"${toHex(genesisHash)}"`),
+      'first height': initialHeight === 1n && height === 0,
+    };
+    const wrong = Object.entries(facts).flatMap(([name, fits]) => (fits ? [] : [name]));
+    if (wrong.length > 0) throw cometError('genesisDiffers', wrong.join(', '));
+    return { case: 'initChain', value: { appHash } };
+  }
+
+  /** State of the latest block: the value as stored, and an ICS-23 proof under the next header's application hash. */
+  #query({ path, data, height }: RequestQuery): Answer<'query'> {
+    const { application } = this.#parts;
+    const { height: latest } = application.info();
+    if (path !== statePath || data.length === 0 || (height !== 0n && height !== BigInt(latest))) {
+      const { code, message } = cometError('queryInvalid');
+      return { case: 'query', value: { code, log: message, height: BigInt(latest) } };
+    }
+    const stateKey = Buffer.from(data).toString();
+    const answer = application.query(stateKey);
+    const ops = [{ type: proofType, key: proofKeyOf(stateKey), data: encodeCommitmentProof(answer.proof) }];
+    return {
+      case: 'query',
+      value: { key: data, value: answer.stored ?? new Uint8Array(0), proofOps: { ops }, height: BigInt(answer.height) },
+    };
+  }
+
+  #checkTx({ tx, type }: RequestCheckTx): Answer<'checkTx'> | Promise<Answer<'checkTx'>> {
+    const verdict = this.#parts.pool.verify(tx);
+    if (verdict instanceof Promise) return verdict.then((later) => this.#checked(later, tx, type));
+    return this.#checked(verdict, tx, type);
+  }
+
+  #checked(verdict: Verdict, tx: Uint8Array, type: RequestCheckTx['type']): Answer<'checkTx'> {
+    const { application, pool, onDropped } = this.#parts;
+    const { code, log } = isVerified(verdict)
+      ? application.checkTx(verdict)
+      : { code: verdict.code, log: verdict.message };
+    if (code !== 0) {
+      const hash = isVerified(verdict) ? verdict.hash : toHex(sha256(tx));
+      pool.forget(hash);
+      if (type === CheckTxType.RECHECK) onDropped(hash, new SalusError(code, log));
+    }
+    return { case: 'checkTx', value: create(ResponseCheckTxSchema, { code, log, gasWanted: code === 0 ? 1n : 0n }) };
+  }
+
+  async #prepareProposal(request: RequestPrepareProposal): Promise<Answer<'prepareProposal'>> {
+    const { application, pool } = this.#parts;
+    const verdicts = await pool.verifyAll(request.txs.slice(0, proposalTransactionsMax));
+    const candidates: VerifiedTransaction[] = [];
+    const seen = new Set<string>();
+    let bytes = 0;
+    for (const verdict of verdicts) {
+      if (!isVerified(verdict) || seen.has(verdict.hash)) continue;
+      bytes += encodedLength(verdict.tx.bytes);
+      if (bytes > Number(request.maxTxBytes)) break;
+      seen.add(verdict.hash);
+      candidates.push(verdict);
+    }
+    const { accepted } = application.prepareProposal(candidates, positionOf(request));
+    return { case: 'prepareProposal', value: { txs: accepted.map(({ tx }) => tx.bytes) } };
+  }
+
+  async #processProposal(request: RequestProcessProposal): Promise<Answer<'processProposal'>> {
+    const problem = await this.#problemOf(request);
+    if (problem) this.#parts.log('proposal-refused', { height: Number(request.height), reason: problem });
+    return { case: 'processProposal', value: { status: problem ? ProposalStatus.REJECT : ProposalStatus.ACCEPT } };
+  }
+
+  async #problemOf(request: RequestProcessProposal): Promise<string | undefined> {
+    const { application, pool } = this.#parts;
+    const { txs } = request;
+    if (txs.length > proposalTransactionsMax) return 'more transactions than a block may have';
+    const bytes = txs.reduce((sum, tx) => sum + encodedLength(tx), 0);
+    if (bytes > proposalBytesMax) return 'more bytes than a block may have';
+    const verdicts = await pool.verifyAll(txs);
+    const verified = verdicts.filter(isVerified);
+    if (verified.length < verdicts.length) return 'a transaction without a good signature';
+    if (new Set(verified.map(({ hash }) => hash)).size < verified.length) return 'the same transaction twice';
+    const fits = application.processProposal(verified, positionOf(request));
+    return fits ? undefined : 'a transaction that may not stand in this block';
+  }
+
+  async #finalizeBlock(request: RequestFinalizeBlock): Promise<Answer<'finalizeBlock'>> {
+    const { application, pool, log } = this.#parts;
+    for (const { type, height } of request.misbehavior) {
+      log('validator-misbehaved', { type: Number(type), height: Number(height) });
+    }
+    const verdicts = await pool.verifyAll(request.txs);
+    const transactions = verdicts.map((verdict, index) =>
+      isVerified(verdict) ? verdict : unverified((request.txs[index] as Uint8Array).slice()),
+    );
+    const { height, blockTimeMs } = positionOf(request);
+    const finalized = application.finalizeBlock(transactions, { height, blockTimeMs });
+    const { results, appHash } = finalized;
+    // Members may have verified it against different keys: what used no id has one result for all.
+    for (const index of unfitForBlock(transactions, finalized)) {
+      log('transaction-unfit', { height, index, code: results[index]?.code ?? 0 });
+      results[index] = refusedResult();
+    }
+    const hashes = transactions.map(({ tx }) => toHex(tx.hash));
+    this.#finalized = { height, timeMs: blockTimeMs, hashes, results };
+    return { case: 'finalizeBlock', value: { txResults: results.map(execResult), appHash } };
+  }
+
+  async #commit(): Promise<Answer<'commit'>> {
+    const { application, pool, onCommitted } = this.#parts;
+    const { height } = await application.commit();
+    const { results, ...block } = this.#finalized;
+    if (block.height === height) {
+      for (const hash of block.hashes) pool.forget(hash);
+      onCommitted({ ...block, results: results.map(resultJson) });
+    }
+    return { case: 'commit', value: {} };
+  }
+}
+
+function response(answer: Answer<AbciResponse['case']>): AbciResponse {
+  return create(ResponseSchema, { value: answer }).value;
+}
