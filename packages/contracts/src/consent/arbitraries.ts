@@ -11,7 +11,7 @@ export const world = {
   persons: [did('drX'), did('nurseY')],
   organizations: [did('hospital'), did('clinic')],
   roles: ['doctor', 'nurse', 'clerk'],
-  categories: ['labs', 'medicines', 'mental-health'],
+  categories: ['laboratory', 'medication', 'immunization'],
   labels: ['PSY', 'ETH', 'SEX', 'SELFPAY', 'PSYTHPN'],
   records: ['r1', 'r2'],
   purposes: ['TREAT', 'ETREAT', 'HPAYMT', 'HRESCH', 'PUBHLTH', 'HOPERAT'],
@@ -170,7 +170,7 @@ export const accessFacts = fc
     asks: maybe(fc.constantFrom(true, true, false)),
     request: rare(request),
     breakGlass: rare(fc.record({ id: fc.constant('b1'), role: usually('doctor', world.roles), windowUntilMs: around })),
-    legalBasis: rare(one(['notifiable-disease', 'health-oversight', 'curiosity'])),
+    legalBasis: rare(one(['notifiable-disease', 'immunization-registry', 'health-oversight', 'curiosity'])),
   })
   .map((value): AccessFacts => value as AccessFacts);
 

@@ -1,4 +1,5 @@
-import type { JsonValue } from '@salus/protocol';
+import { readdirSync } from 'node:fs';
+import { type JsonValue, recordCategories } from '@salus/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ContractError } from '../kernel/errors.ts';
@@ -146,6 +147,16 @@ describe('R-CON-1 governance: the policy of the United States', () => {
     }
     const ids = jurisdictionUsa.rules.map(({ id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it('names categories that labelling gives, in this pack and in every other', async () => {
+    const directory = new URL('packs/', import.meta.url);
+    const packs = await Promise.all(readdirSync(directory).map((name) => import(new URL(name, directory).href)));
+    const policies = packs.flatMap((pack) => Object.values(pack)).filter(isPolicy);
+    expect(policies).toContain(jurisdictionUsa);
+    const named = policies.flatMap(({ rules }) => rules.flatMap(({ categories = [] }) => categories));
+    expect(named).toContain('immunization');
+    expect(named.filter((code) => !recordCategories.some((known) => known === code))).toEqual([]);
   });
 
   it('permits to others only what the law requires, with a stated legal basis', () => {

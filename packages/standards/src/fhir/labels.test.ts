@@ -1,9 +1,11 @@
 import { createReadStream } from 'node:fs';
+import { recordCategories } from '@salus/protocol';
 import { describe, expect, it } from 'vitest';
-import { classify, inheritLabels, labelReferences } from './labels.ts';
+import { type Classification, classify, inheritLabels, labelReferences } from './labels.ts';
 import { metadataOf } from './metadata.ts';
 import { personalStrings } from './personal-strings.ts';
 import { readFhir } from './reader.ts';
+import { RESOURCE_TYPES } from './resource-types.ts';
 import { syntheaFiles } from './test-data.ts';
 import type { Resource } from './types.ts';
 import { validateResource } from './validation.ts';
@@ -102,7 +104,7 @@ describe('R-CON-1 sensitivity labels are assigned on ingest', () => {
       diagnosis: [{ diagnosisReference: { reference: 'Condition/c' } }],
     };
     expect(labelReferences(claim).sort()).toEqual(['Condition/c', 'Encounter/e']);
-    const related = [{ categories: ['condition'], labels: ['HIV'] }];
+    const related: Classification[] = [{ categories: ['condition'], labels: ['HIV'] }];
     expect(inheritLabels(classify(claim), related)).toEqual({ categories: ['claims'], labels: ['HIV'] });
   });
 
@@ -131,6 +133,17 @@ describe('R-CON-1 sensitivity labels are assigned on ingest', () => {
     [{ resourceType: 'Substance' }, ['other']],
   ])('category of %j', (resource, categories) => {
     expect(classify(resource).categories).toEqual(categories);
+  });
+});
+
+describe('R-CON-1 categories are those that directives and rules of law name', () => {
+  it('gives every category of the list to some resource, and no other', () => {
+    const codes = [...recordCategories, 'RAD', 'GE', '34117-2', 'unheard-of'];
+    const resources: Resource[] = [...RESOURCE_TYPES].flatMap((resourceType) =>
+      codes.map((code) => ({ resourceType, category: [coded('c', code)] })),
+    );
+    const given = new Set(resources.flatMap((resource) => classify(resource).categories));
+    expect([...given].sort()).toEqual([...recordCategories].sort());
   });
 });
 

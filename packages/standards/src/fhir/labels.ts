@@ -1,3 +1,4 @@
+import type { RecordCategory } from '@salus/protocol';
 import {
   CIEL_LABELS,
   type CodeTable,
@@ -14,13 +15,13 @@ import { isObject, type JsonObject, type JsonValue, lookup, objectsOf, type Reso
 
 export type Classification = {
   /** What kind of record it is; never empty. Sorted. */
-  categories: string[];
+  categories: RecordCategory[];
   /** Why it is sensitive: codes of HL7 v3 ActCode and Confidentiality. Sorted. */
   labels: string[];
 };
 
 /** Categories by resource type; where content decides, see `refineCategories`. */
-const TYPE_CATEGORIES: Readonly<Record<string, readonly string[]>> = {
+const TYPE_CATEGORIES: Readonly<Record<string, readonly RecordCategory[]>> = {
   Patient: ['demographics'],
   Person: ['demographics'],
   RelatedPerson: ['demographics'],
@@ -91,21 +92,23 @@ const TYPE_CATEGORIES: Readonly<Record<string, readonly string[]>> = {
   PractitionerRole: ['directory'],
 };
 
+const NO_CATEGORY: readonly RecordCategory[] = ['other'];
+
 /** Observation.category (R4 value set observation-category) that are categories of their own here. */
-const OBSERVATION_CATEGORIES = new Set([
-  'social-history',
-  'vital-signs',
-  'imaging',
-  'laboratory',
-  'procedure',
-  'survey',
-  'exam',
-  'therapy',
-  'activity',
-]);
+const OBSERVATION_CATEGORIES: Readonly<Record<string, RecordCategory>> = {
+  'social-history': 'social-history',
+  'vital-signs': 'vital-signs',
+  imaging: 'imaging',
+  laboratory: 'laboratory',
+  procedure: 'procedure',
+  survey: 'survey',
+  exam: 'exam',
+  therapy: 'therapy',
+  activity: 'activity',
+};
 
 /** DiagnosticReport.category of HL7 v2 table 0074 and LOINC, by what they are here. */
-const REPORT_CATEGORIES: Readonly<Record<string, string>> = {
+const REPORT_CATEGORIES: Readonly<Record<string, RecordCategory>> = {
   RAD: 'imaging',
   'LP29684-5': 'imaging',
   CT: 'imaging',
@@ -287,10 +290,13 @@ function addWordLabels(text: string, labels: Set<string>): void {
   }
 }
 
-function categoriesOf(resource: Resource): string[] {
-  const found = new Set<string>();
+function categoriesOf(resource: Resource): RecordCategory[] {
+  const found = new Set<RecordCategory>();
   if (resource.resourceType === 'Observation') {
-    for (const code of categoryCodes(resource)) if (OBSERVATION_CATEGORIES.has(code)) found.add(code);
+    for (const code of categoryCodes(resource)) {
+      const category = lookup(OBSERVATION_CATEGORIES, code);
+      if (category) found.add(category);
+    }
     if (found.size === 0) found.add('observation');
   } else if (resource.resourceType === 'DiagnosticReport') {
     for (const code of categoryCodes(resource)) {
@@ -299,7 +305,7 @@ function categoriesOf(resource: Resource): string[] {
     }
     if (resource.presentedForm !== undefined) found.add('notes');
     if (found.size === 0) found.add('laboratory');
-  } else for (const category of lookup(TYPE_CATEGORIES, resource.resourceType) ?? ['other']) found.add(category);
+  } else for (const category of lookup(TYPE_CATEGORIES, resource.resourceType) ?? NO_CATEGORY) found.add(category);
   return [...found].sort();
 }
 

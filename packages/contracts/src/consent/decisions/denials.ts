@@ -24,7 +24,7 @@ export const denialEdges: Row[] = [
     requester: officer,
     purpose: 'PUBHLTH',
     legalBasis: 'immunization-registry',
-    record: { categories: ['immunizations'] },
+    record: { categories: ['immunization'] },
     expect: byRule('immunization-registry', '45 CFR 164.512(b)(1)(i)'),
   },
   {

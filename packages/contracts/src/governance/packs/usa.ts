@@ -1,3 +1,4 @@
+import type { RecordCategory } from '@salus/protocol';
 import type { PolicyDocument } from '../rule-sets.ts';
 
 /**
@@ -60,7 +61,7 @@ export const jurisdictionUsa: PolicyDocument = {
       purposes: ['PUBHLTH'],
       actions: ['read'],
       legalBases: ['immunization-registry'],
-      categories: ['immunizations'],
+      categories: ['immunization' satisfies RecordCategory],
       overridesDirectives: true,
     },
     {
