@@ -1,8 +1,12 @@
 /** What the privacy officer and the patient get out of a node by `salus audit` and `salus export`. */
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { AccountingAuditor, type AuditSource, run, type ToldEntry } from '@salus/cli';
 import { type Did, parseAnchor } from '@salus/protocol';
+import { readOrganization, type Subject } from '@salus/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seenBy } from '../scenarios/exits.ts';
 import { type Patient, type Staff, World } from '../scenarios/world.ts';
@@ -122,6 +126,81 @@ describe('R-CON-3 an audit does not believe', () => {
   it('a node that says of itself that something is missing', async () => {
     const accounting = async () => ({ complete: false, entries: told });
     expect(await problemsOf({ accounting })).toContain('the node itself');
+  });
+});
+
+describe('R-REC-8 R-CON-3 salus export --url', () => {
+  const target = (out: string): string => join(data, '..', out);
+  const base = (out: string, ...more: string[]): string[] => [
+    ...['export', '--data', data, '--url', world.node.url, '--org', 'hospital', '--out', target(out), ...more],
+  ];
+
+  /** The world has a clock of its own, and so its tokens. */
+  const tokenOf = async (subject: Subject): Promise<string[]> => {
+    const { keys } = readOrganization(data, 'hospital');
+    const { chain } = world.node;
+    const impersonated = subject.kind !== 'system';
+    return ['--token', await keys.token({ chain, subject, impersonated, nowMs: world.nowMs })];
+  };
+  const system = (): Promise<string[]> => tokenOf({ kind: 'system' });
+
+  it('gives nothing for unknown patients, to other organisations, or to people whom nothing permits', async () => {
+    const unknown = base('u1', '--patient', 'nobody', ...(await system()));
+    expect(await salus(...unknown)).toMatchObject({ code: 1, value: { code: 735 } });
+    const stranger = ['--patient', patient.id, '--purpose', 'TREAT'];
+    const token = await tokenOf({ kind: 'practitioner', id: 'somebody' });
+    expect(await salus(...base('u1', ...stranger, ...token))).toMatchObject({ code: 1, value: { code: 735 } });
+    const foreign = await world.token(await world.staff('clinic', 'doctor'));
+    expect((await salus(...base('u1', '--patient', patient.id, '--token', foreign))).code).toBe(1);
+    expect((await salus(...base('u1', '--patient', patient.id, '--as', 'patient:other'))).code).toBe(2);
+    mkdirSync(target('u2'));
+    writeFileSync(join(target('u2'), 'letter.txt'), 'mine');
+    expect(await salus(...base('u2', '--patient', patient.id))).toMatchObject({ code: 1, value: { code: 732 } });
+    expect(existsSync(target('u1'))).toBe(false);
+  });
+
+  it('writes what the stopped node writes, recorded first, with receipts that verify', async () => {
+    const { code, value } = await salus(...base('u3', '--patient', patient.id, ...(await system())));
+    expect({ code, types: value.types }).toEqual({ code: 0, types: { Patient: 1, Observation: 2 } });
+    const lines = readFileSync(join(target('u3'), 'Observation.ndjson'), 'utf8')
+      .trim()
+      .split('\n');
+    expect(lines.map((line) => JSON.parse(line).id).sort()).toEqual(['a', 'b']);
+    const [disclosed] = JSON.parse(readFileSync(join(target('u3'), 'disclosures.json'), 'utf8'));
+    expect(disclosed).toMatchObject({ path: 'ledger', disclosure: { exit: 'export', outcome: 'released' } });
+    for (const name of value.receipts) {
+      expect((await salus('verify', join(target('u3'), name))).value).toMatchObject({ ok: true });
+    }
+    const own = ['--patient', patient.id, '--as', 'system', '--purpose', 'HOPERAT', ...(await system())];
+    expect((await salus(...base('u4', ...own))).code).toBe(0);
+  });
+
+  it('keeps nothing of an answer that was cut off or is none', async () => {
+    const whole = await fetch(`${world.node.url}/org/hospital/exports`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${await world.token(doctor)}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ patient: patient.id, purpose: 'TREAT' }),
+    });
+    const text = await whole.text();
+    expect(text.trimEnd().split('\n').at(-1)).toContain('"kind":"end"');
+    const lastLine = text.lastIndexOf('{"kind":"end"');
+    for (const cut of [
+      text.slice(0, lastLine),
+      text.slice(0, -40),
+      text.slice(0, 30),
+      '',
+      '<html>',
+      '{"kind":"file"}\n',
+    ]) {
+      const server = createServer((_request, response) => response.end(cut)).listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const { port } = server.address() as AddressInfo;
+      const args = base('u5', '--patient', patient.id, '--token', 'a.b.c');
+      args[args.indexOf('--url') + 1] = `http://127.0.0.1:${port}`;
+      expect(await salus(...args), cut.slice(0, 20)).toMatchObject({ code: 1, value: { code: 740 } });
+      expect(readdirSync(target('u5'))).toEqual([]);
+      server.close();
+    }
   });
 });
 

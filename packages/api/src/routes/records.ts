@@ -64,4 +64,26 @@ export const recordRoutes = {
     },
     responses: { 200: { description: 'what was read and stored', schema: ImportReport } },
   }),
+  exportRecords: route({
+    id: 'exportRecords',
+    method: 'POST',
+    path: '/org/{slug}/exports',
+    summary: 'A patient’s whole record, with what proves the export',
+    description:
+      'Through the consent gate, and on the ledger before the first byte leaves. Whoever the token speaks for takes the ' +
+      'copy; a system of the organisation hands over the patient’s own (45 CFR 164.524), or takes one itself. Lines of ' +
+      'JSON: `resource`, then `file` and `receipt`; without a line `end` the answer was cut off.',
+    tags,
+    auth: 'member',
+    params: Type.Object({ slug: Slug }),
+    body: Type.Object(
+      {
+        patient: Type.String({ pattern: '^[A-Za-z0-9.-]{1,64}$', description: 'FHIR id at this organisation' }),
+        purpose: Type.Optional(Type.String({ pattern: '^[A-Z][A-Z0-9_]{0,31}$', description: 'HL7 PurposeOfUse' })),
+        asSystem: Type.Optional(Type.Boolean({ description: 'a system takes the copy for itself' })),
+      },
+      { additionalProperties: false },
+    ),
+    responses: { 200: { description: 'lines of JSON', type: 'application/x-ndjson' } },
+  }),
 };

@@ -1,76 +1,37 @@
-import { createWriteStream, existsSync, readdirSync, type WriteStream } from 'node:fs';
-import { join } from 'node:path';
-import { finished } from 'node:stream/promises';
 import { canonicalJson, type JsonValue, utf8Text } from '@salus/protocol';
 import { accessDesks } from '../access/access-part.ts';
 import { accountingOf } from '../access/accounting.ts';
 import type { AccessDesk } from '../access/desk.ts';
 import type { MemberRequester, Subject } from '../auth/requester.ts';
 import { present, textOfResource } from '../fhir/present.ts';
+import type { Disclosure } from '../gate/disclosure.ts';
 import { releasedEntriesMax } from '../gate/gate.ts';
 import type { Question } from '../gate/question.ts';
-import { makeDirectory, writeFileDurably } from '../node/data-directory.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
-import type { RunningNode } from '../node/start-node.ts';
+import type { NodeContext } from '../node/start-node.ts';
 import type { StoredResource } from '../records/resource-store.ts';
+import type { ExportItem } from './items.ts';
+import { type ExportReport, refuseTaken, writeExport } from './write-export.ts';
 
-/** Written in clear: nobody but the owner of the files may read them. */
-const ownerOnly = 0o600;
 const lifeMs = 900_000;
 
-export interface ExportOptions {
+export type ExportingNode = Pick<NodeContext, 'organizations' | 'reader' | 'ledger' | 'nowMs'>;
+
+export interface ExportWish {
   slug: string;
   /** FHIR id of the patient at this organisation. */
   patient: string;
-  out: string;
   /** Who takes the copy; by default the patient, to whom the organisation hands it (45 CFR 164.524). */
   subject?: Subject;
   roles?: readonly string[];
   purpose?: string;
 }
 
-export interface ExportReport {
-  patient: string;
-  resources: number;
-  types: Record<string, number>;
-  files: string[];
-  /** Receipts of the transactions that recorded the export before it was written. */
-  receipts: string[];
+export interface ExportOptions extends ExportWish {
+  out: string;
 }
 
-/** The files of an export: one per type, with one resource in each line. */
-class NdjsonFiles {
-  readonly #dir: string;
-  readonly #streams = new Map<string, WriteStream>();
-  readonly counts: Record<string, number> = {};
-
-  constructor(dir: string) {
-    this.#dir = dir;
-  }
-
-  get names(): string[] {
-    return [...this.#streams.keys()].sort().map((type) => `${type}.ndjson`);
-  }
-
-  async write(type: string, text: string): Promise<void> {
-    let stream = this.#streams.get(type);
-    if (stream === undefined) {
-      stream = createWriteStream(join(this.#dir, `${type}.ndjson`), { mode: ownerOnly, flush: true, flags: 'wx' });
-      this.#streams.set(type, stream);
-    }
-    this.counts[type] = (this.counts[type] ?? 0) + 1;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    stream.write(`${text}\n`, (error) => (error ? reject(error) : resolve()));
-    await promise;
-  }
-
-  async close(): Promise<void> {
-    for (const stream of this.#streams.values()) stream.end();
-    await Promise.all([...this.#streams.values()].map((stream) => finished(stream)));
-  }
-}
-
-function questionOf(desk: AccessDesk, options: ExportOptions, nowMs: number): Question {
+function questionOf(desk: AccessDesk, options: ExportWish, nowMs: number): Question {
   const { subject = { kind: 'patient', id: options.patient }, roles = [], purpose = 'PATRQT' } = options;
   const requester: MemberRequester = {
     kind: 'member',
@@ -99,58 +60,64 @@ function candidatesOf({ records }: AccessDesk, question: Question, patient: stri
   return [...own, ...shared];
 }
 
-function refuseTaken(out: string): void {
-  if (existsSync(out) && readdirSync(out).length > 0) throw new NodeFault(NodeErrorCodes.backupTargetTaken);
+/** What proves the export: disclosures with their salts, receipts, and the anchor that they are checked against. */
+async function* proofs(node: ExportingNode, made: Disclosed[]): AsyncGenerator<ExportItem> {
+  const disclosures = made.map(({ entry }) => entry);
+  yield { kind: 'file', name: 'disclosures.json', text: `${canonicalJson(disclosures as unknown as JsonValue)}\n` };
+  yield { kind: 'file', name: 'anchor.json', text: utf8Text(await node.ledger.anchor()) };
+  const hashes = new Set(
+    made.flatMap(({ entry: { transaction } }) => (transaction === undefined ? [] : [transaction])),
+  );
+  for (const hash of hashes) {
+    yield { kind: 'receipt', hash, text: utf8Text(await node.ledger.receipt(hash, {})) };
+  }
 }
 
-/** What proves the export: disclosures with their salts, receipts, and the anchor that they are checked against. */
-async function writeProofs(node: RunningNode, desk: AccessDesk, ids: ReadonlySet<string>, options: ExportOptions) {
-  const known = desk.records.patients.byId(options.patient);
-  if (known === undefined) return [];
-  const { entries } = await accountingOf(node.reader, desk, known.did);
-  const made = entries.filter(({ disclosure }) => !ids.has((disclosure as { id: string }).id));
-  writeFileDurably(join(options.out, 'disclosures.json'), `${canonicalJson(made as unknown as JsonValue)}\n`);
-  writeFileDurably(join(options.out, 'anchor.json'), utf8Text(await node.ledger.anchor()));
-  const hashes = new Set(made.flatMap(({ transaction }) => (transaction === undefined ? [] : [transaction])));
-  const names: string[] = [];
-  for (const hash of hashes) {
-    const name = `receipt-${hash.slice(0, 16)}.json`;
-    writeFileDurably(join(options.out, name), utf8Text(await node.ledger.receipt(hash, {})));
-    names.push(name);
-  }
-  return names;
+interface Disclosed {
+  id: string;
+  entry: Awaited<ReturnType<typeof accountingOf>>['entries'][number];
 }
+
+async function exportsOf(node: ExportingNode, desk: AccessDesk, patient: StoredPatient): Promise<Disclosed[]> {
+  const { entries } = await accountingOf(node.reader, desk, patient.did);
+  return entries.flatMap((entry) => {
+    const { id, exit } = entry.disclosure as Disclosure;
+    return exit === 'export' ? [{ id, entry }] : [];
+  });
+}
+
+type StoredPatient = NonNullable<ReturnType<AccessDesk['records']['patients']['byId']>>;
 
 /**
- * Writes a patient's record as FHIR NDJSON, through the consent gate as every way out: decided entry by entry, recorded
- * on the ledger, and only then opened and written. Throws `exportNothing` when nothing is released.
+ * A patient's record, piece by piece, through the consent gate as every way out: decided entry by entry, recorded on the
+ * ledger, and only then opened. Then what proves it; `end` comes last. Throws `exportNothing` when nothing is released.
  */
-export async function exportPatient(node: RunningNode, options: ExportOptions): Promise<ExportReport> {
-  const desk = accessDesks(node).get(options.slug);
+export async function* exportItems(node: ExportingNode, wish: ExportWish): AsyncGenerator<ExportItem> {
+  const desk = accessDesks(node).get(wish.slug);
   if (desk === undefined) throw new NodeFault(NodeErrorCodes.organizationUnknown);
-  refuseTaken(options.out);
   const { records } = desk;
-  const known = records.patients.byId(options.patient);
+  const known = records.patients.byId(wish.patient);
   if (known === undefined) throw new NodeFault(NodeErrorCodes.exportNothing);
-  const before = await accountingOf(node.reader, desk, known.did);
-  const ids = new Set(before.entries.map(({ disclosure }) => (disclosure as { id: string }).id));
+  const before = new Set((await exportsOf(node, desk, known)).map(({ id }) => id));
   await desk.facts.ready();
-  const question = questionOf(desk, options, node.nowMs());
-  const candidates = candidatesOf(desk, question, options.patient);
-  makeDirectory(options.out);
-  const files = new NdjsonFiles(options.out);
-  try {
-    for (let from = 0; from < candidates.length; from += releasedEntriesMax) {
-      const part = candidates.slice(from, from + releasedEntriesMax);
-      for await (const { stored, content } of await records.gate.release(question, part)) {
-        await files.write(stored.type, textOfResource(present(stored, content).resource));
-      }
+  const question = questionOf(desk, wish, node.nowMs());
+  const candidates = candidatesOf(desk, question, wish.patient);
+  let resources = 0;
+  for (let from = 0; from < candidates.length; from += releasedEntriesMax) {
+    const part = candidates.slice(from, from + releasedEntriesMax);
+    for await (const { stored, content } of await records.gate.release(question, part)) {
+      resources += 1;
+      yield { kind: 'resource', type: stored.type, text: textOfResource(present(stored, content).resource) };
     }
-  } finally {
-    await files.close();
   }
-  const receipts = await writeProofs(node, desk, ids, options);
-  const resources = Object.values(files.counts).reduce((sum, count) => sum + count, 0);
   if (resources === 0) throw new NodeFault(NodeErrorCodes.exportNothing);
-  return { patient: known.did, resources, types: files.counts, files: files.names, receipts };
+  const made = (await exportsOf(node, desk, known)).filter(({ id }) => !before.has(id));
+  yield* proofs(node, made);
+  yield { kind: 'end', patient: known.did, resources };
+}
+
+/** Writes a patient's record as FHIR NDJSON into a directory. */
+export async function exportPatient(node: ExportingNode, options: ExportOptions): Promise<ExportReport> {
+  refuseTaken(options.out);
+  return await writeExport(options.out, exportItems(node, options));
 }

@@ -30,6 +30,7 @@ export const NodeErrorCodes = {
   controlRefused: 737,
   backupUnderWay: 738,
   backupOnlineUnable: 739,
+  exportCut: 740,
 } as const;
 
 export type NodeErrorCode = (typeof NodeErrorCodes)[keyof typeof NodeErrorCodes];
@@ -128,6 +129,7 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     739,
     { name: 'backupOnlineUnable', advice: 'The engine of this node cannot be copied at work: stop it, then back up.' },
   ],
+  [740, { name: 'exportCut', advice: 'The answer ended before its end, so nothing of it was kept: export again.' }],
 ]);
 
 /** Something about the node’s surroundings is wrong; nothing has been changed. */

@@ -1,4 +1,5 @@
 import { accessPart } from '../access/access-part.ts';
+import { exportPart } from '../export/export-part.ts';
 import { fhirPart } from '../fhir/fhir-part.ts';
 import { recordsPart } from '../records/records-part.ts';
 import type { NodeContext } from './start-node.ts';
@@ -13,4 +14,4 @@ export interface NodePart {
 }
 
 /** The parts of every node. A new part is added here and nowhere else. */
-export const nodeParts: readonly NodePart[] = [recordsPart, accessPart, fhirPart];
+export const nodeParts: readonly NodePart[] = [recordsPart, accessPart, exportPart, fhirPart];
