@@ -19,14 +19,11 @@ export { type ApplicationOptions, DurableApplication } from './durable-applicati
 export type { CommittedBlock, Submitted } from './embedded/engine.ts';
 export { LedgerErrorCodes } from './errors.ts';
 export { type Files, type LedgerFile, nodeFiles } from './files.ts';
+export type { FindAnswer, FindQuery, Found, LedgerTransaction } from './find.ts';
 export {
   type BlockListener,
-  type FindAnswer,
-  type FindQuery,
-  type Found,
   type Head,
   Ledger,
-  type LedgerTransaction,
 } from './ledger.ts';
 export type { ResultJson } from './log/block-codec.ts';
 export type { OpenOptions } from './open.ts';

@@ -11,40 +11,27 @@ import {
   toHex,
   type Validator,
 } from '@salus/protocol';
-import { type Block, BlockReader, transactionNames } from './block-reader.ts';
+import { type Block, BlockReader } from './block-reader.ts';
 import { copyLedger } from './copy.ts';
 import { examine } from './doctor.ts';
 import { BlockBuilder, type ChainTip } from './embedded/block-builder.ts';
 import { blocksUnsyncedMax, type CommittedBlock, EmbeddedEngine, type Submitted } from './embedded/engine.ts';
 import { ledgerError } from './errors.ts';
+import { type FindAnswer, type FindQuery, type LedgerTransaction, TransactionFinder } from './find.ts';
 import { Flusher } from './flusher.ts';
 import { lookUpKey } from './key-lookup.ts';
-import { findLimitMax, verifyWorkers } from './limits.ts';
-import type { ResultJson } from './log/block-codec.ts';
+import { verifyWorkers } from './limits.ts';
 import type { BlockLog } from './log/block-log.ts';
 import { type OpenOptions, openLog, openSigning } from './open.ts';
 import { stateReceipt, transactionReceipt } from './receipts.ts';
 import { tipOf } from './recovery.ts';
 import { type Report, replayChain } from './replay.ts';
-import type { Posting } from './state/layer.ts';
-import { placeOf, placeText } from './state/store.ts';
 import { StateMachine } from './state-machine.ts';
 import type { KeyAnswer } from './verify/protocol.ts';
 import { Verifier } from './verify/verifier.ts';
 
 export type Head = { height: number; timeMs: number; appHash: string };
 
-export type LedgerTransaction = ResultJson & {
-  hash: string;
-  height: number;
-  index: number;
-  timeMs: number;
-  bytes: Uint8Array;
-};
-
-export type FindQuery = { participant?: string; type?: string; after?: string; limit?: number };
-export type Found = { height: number; index: number; types: readonly string[]; cursor: string };
-export type FindAnswer = { items: Found[]; next: string | undefined };
 export type BlockListener = (block: CommittedBlock) => void;
 
 type Opened = Awaited<ReturnType<typeof openSigning>>;
@@ -61,6 +48,7 @@ export class Ledger {
   readonly #opened: Opened;
   readonly #validators: Validator[];
   readonly #blocks: BlockReader;
+  readonly #finder: TransactionFinder;
   readonly #flusher: Flusher;
   readonly #verifier: Verifier;
   readonly #machine: StateMachine;
@@ -79,6 +67,7 @@ export class Ledger {
     this.#log = log;
     this.#validators = genesisValidators(directory.genesis);
     this.#blocks = new BlockReader(opened.scan, state);
+    this.#finder = new TransactionFinder(state, this.#blocks, () => this.#head.height);
     this.#flusher = new Flusher(state);
     this.#head = { height: tip.height, timeMs: tip.timeMs, appHash: toHex(tip.appHash) };
     const info = { chain: this.genesis.chain, height: tip.height, timeMs: tip.timeMs, appHash: tip.appHash };
@@ -156,28 +145,13 @@ export class Ledger {
   }
 
   /** By the hash of its bytes, 64 hex digits. */
-  async transaction(hash: string): Promise<LedgerTransaction | undefined> {
-    const place = this.#opened.state.place(hash);
-    if (!place) return undefined;
-    const { height, index } = place;
-    const block = await this.#blocks.existing(height);
-    const result = block.results[index] as ResultJson;
-    return { hash, height, index, timeMs: block.timeMs, bytes: block.transactions[index] as Uint8Array, ...result };
+  transaction(hash: string): Promise<LedgerTransaction | undefined> {
+    return this.#finder.transaction(hash);
   }
 
   /** Transactions of a participant, of a type, of both, or all, in the order of the chain. */
-  async find(query: FindQuery): Promise<FindAnswer> {
-    const limit = Math.min(query.limit ?? findLimitMax, findLimitMax);
-    const after = query.after ?? '';
-    if (after !== '' && !placeOf(after)) throw ledgerError('cursorInvalid');
-    const items: Found[] = [];
-    const { participant, type } = query;
-    const source = (participant ?? type) ? this.#listed(participant, type, after) : this.#everything(after);
-    for await (const { height, index, types } of source) {
-      items.push({ height, index, types, cursor: placeText({ height, index }) });
-      if (items.length >= limit) break;
-    }
-    return { items, next: items.length >= limit ? items.at(-1)?.cursor : undefined };
+  find(query: FindQuery): Promise<FindAnswer> {
+    return this.#finder.find(query);
   }
 
   /** Committed blocks, in order, from the next one on; returns what ends it. */
@@ -282,24 +256,6 @@ export class Ledger {
     if (!known) throw error;
     const { height, index, code, log, cost, events, outputs, data } = known;
     return { hash, height, index, code, log, cost, events, outputs, data };
-  }
-
-  *#listed(participant: string | undefined, type: string | undefined, after: string): Iterable<Posting> {
-    const list = participant === undefined ? `t/${type}` : `p/${participant}`;
-    for (const posting of this.#opened.state.postings(list, after)) {
-      if (type === undefined || posting.types.includes(type)) yield posting;
-    }
-  }
-
-  async *#everything(after: string): AsyncIterable<Posting> {
-    const start = placeOf(after) ?? { height: 1, index: -1 };
-    for (let height = start.height; height <= this.#head.height; height += 1) {
-      const block = await this.#blocks.existing(height);
-      const names = block.transactions.length > 0 ? transactionNames(block) : [];
-      for (let index = height === start.height ? start.index + 1 : 0; index < names.length; index += 1) {
-        yield { height, index, types: [] };
-      }
-    }
   }
 
   #proveExecuted(key: string): ReceiptState {
