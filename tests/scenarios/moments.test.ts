@@ -157,6 +157,8 @@ describe('R-CON-1 scenario 36: the clock of one node is 10 s ahead', () => {
       patients,
       contents,
       relationships,
+      personOf: () => undefined,
+      nameOf: () => undefined,
       ready,
       clockMs,
     });

@@ -5,6 +5,10 @@ import { Did, Hash, Slug } from '../schemas.ts';
 const bySlug = Type.Object({ slug: Slug });
 const Role = Type.String({ pattern: '^[A-Za-z]{2,32}$', description: 'role code, as doctor, nurse, clerk, officer' });
 const StaffId = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9.:_~-]{0,127}$' });
+const Name = Type.String({
+  pattern: '^[^\\u0000-\\u001f\\u007f]{1,120}$',
+  description: 'as patients read it in their accounting; for staff under protection an alias. Never on the ledger',
+});
 const committed = Type.Object({ did: Did, transaction: Type.Optional(Hash) });
 
 export const staffRoutes = {
@@ -18,7 +22,7 @@ export const staffRoutes = {
     auth: 'member',
     params: bySlug,
     body: Type.Object(
-      { id: StaffId, roles: Type.Array(Role, { minItems: 1, maxItems: 8 }) },
+      { id: StaffId, roles: Type.Array(Role, { minItems: 1, maxItems: 8 }), name: Type.Optional(Name) },
       { additionalProperties: false },
     ),
     responses: { 200: { description: 'registered', schema: committed } },

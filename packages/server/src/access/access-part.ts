@@ -34,7 +34,9 @@ function publishErrors(): void {
   addErrorTable(vaultErrors);
   const { linkCodeUnknown, patientUnknown, requestUnknown, reviewUnknown } = AccessErrorCodes;
   for (const code of [linkCodeUnknown, patientUnknown, requestUnknown, reviewUnknown]) setErrorStatus(code, 404);
-  for (const code of [AccessErrorCodes.personMissing, AccessErrorCodes.notAllowedForRole]) setErrorStatus(code, 403);
+  const { personMissing, notAllowedForRole, writeRefused, answerTooLarge } = AccessErrorCodes;
+  for (const code of [personMissing, notAllowedForRole, writeRefused]) setErrorStatus(code, 403);
+  setErrorStatus(answerTooLarge, 422);
   setErrorStatus(AccessErrorCodes.ledgerUnavailable, 503);
 }
 

@@ -20,6 +20,8 @@ import { LedgerFacts } from '../gate/facts.ts';
 import { ConsentGate } from '../gate/gate.ts';
 import { LedgerRecorder } from '../gate/recorder.ts';
 import type { NodeContext } from '../node/start-node.ts';
+import { staffDid } from '../orgs/staff.ts';
+import { type StaffDirectory, staffDirectory } from '../orgs/staff-directory.ts';
 import type { OrganizationRecords } from '../records/organization-records.ts';
 import type { Exchange } from './exchange.ts';
 import { Inbox, type InboxEvent } from './inbox.ts';
@@ -30,6 +32,12 @@ import { Relationships } from './relationships.ts';
 
 const authorityContent = Compile(identity.AuthorityContentSchema);
 
+/** The DID of one of a hosted member's people; what another node's member calls its people, only that member knows. */
+function personAt({ organizations }: NodeContext, member: Did, id: string): Did | undefined {
+  const hosted = [...organizations.values()].find(({ profile }) => profile.did === member);
+  return hosted && staffDid(hosted.keys.all, id);
+}
+
 /**
  * One organisation's dealings with access: it follows the ledger, opens what is sealed to the organisation, feeds the
  * gate with facts, and tells patients and staff.
@@ -37,6 +45,7 @@ const authorityContent = Compile(identity.AuthorityContentSchema);
 export class AccessDesk {
   readonly records: OrganizationRecords;
   readonly relationships: Relationships;
+  readonly staff: StaffDirectory;
   readonly index: AccountingIndex;
   readonly facts: LedgerFacts;
   readonly recorder: LedgerRecorder;
@@ -55,6 +64,7 @@ export class AccessDesk {
     this.#context = context;
     this.#exchange = exchange;
     this.relationships = new Relationships(organization.store);
+    this.staff = staffDirectory(organization.store, vault);
     this.index = new AccountingIndex(organization.store, vault);
     this.linking = new Linking(organization, ledger);
     this.lateGlasses = new LateGlasses({ organization, reader, nowMs: context.nowMs, onError });
@@ -73,6 +83,8 @@ export class AccessDesk {
       patients,
       contents: content,
       relationships: this.relationships,
+      personOf: (member, id) => personAt(context, member, id),
+      nameOf: (person) => this.staff.get(person)?.name ?? this.staff.get(person)?.id,
       ready: () => this.#inbox.ready(),
       clockMs,
     });

@@ -10,6 +10,8 @@ export const AccessErrorCodes = {
   reviewUnknown: 787,
   ledgerUnavailable: 788,
   emergencyLimit: 789,
+  answerTooLarge: 790,
+  writeRefused: 791,
 } as const;
 
 type Code = (typeof AccessErrorCodes)[keyof typeof AccessErrorCodes];
@@ -44,6 +46,20 @@ export const accessErrors: ReadonlyMap<Code, { name: string; advice: string }> =
     {
       name: 'emergencyLimit',
       advice: 'Your limit of emergency accesses for today is used up: call the privacy officer, who was told.',
+    },
+  ],
+  [
+    790,
+    {
+      name: 'answerTooLarge',
+      advice: 'More than 50,000 entries: ask for one type or a shorter time at once. Nothing was released or used up.',
+    },
+  ],
+  [
+    791,
+    {
+      name: 'writeRefused',
+      advice: 'There is no such patient or record here, or none that you may write: check id, role and purpose.',
     },
   ],
 ]);

@@ -6,6 +6,8 @@ import { ApiFault } from '../http/problems.ts';
 import type { NodeContext } from '../node/start-node.ts';
 import type { Organization } from '../orgs/organization.ts';
 import { staffDid } from '../orgs/staff.ts';
+import { staffDirectory } from '../orgs/staff-directory.ts';
+import { recordsOf } from '../records/records-part.ts';
 
 /** Only a system of the organisation itself changes who works there. */
 function requireOwnSystem(context: NodeContext, slug: string, requester: Requester): Organization {
@@ -16,14 +18,23 @@ function requireOwnSystem(context: NodeContext, slug: string, requester: Request
   return organization;
 }
 
-/** Registers a person, or sets the roles of one who is registered; nothing where they are the same. */
+/**
+ * Registers a person, or sets the roles of one who is registered; nothing where they are the same. Id and name stay at
+ * the organisation, sealed: patients read the name in their accounting.
+ */
 export async function registerStaff(
-  context: Pick<NodeContext, 'reader'>,
+  context: Pick<NodeContext, 'reader' | 'organizations'>,
   organization: Organization,
   id: string,
   roles: readonly string[],
+  name?: string,
 ): Promise<{ did: Did; transaction?: string }> {
   const did = staffDid(organization.keys.all, id);
+  const records = recordsOf(context).get(organization.profile.slug);
+  if (records !== undefined) {
+    const staff = staffDirectory(organization.store, records.vault);
+    await staff.put(did, { id, ...(name !== undefined && { name }) });
+  }
   const known = identity.practitioner(context.reader, did);
   if (known !== undefined && known.roles.join() === [...roles].join()) return { did };
   const message: Message =
@@ -38,7 +49,7 @@ export function mountStaff(context: NodeContext): void {
   const { mounter } = context;
   mounter.mount(routes.registerPractitioner, async ({ params, body, requester }) => {
     const organization = requireOwnSystem(context, params.slug, requester);
-    return await registerStaff(context, organization, body.id, body.roles);
+    return await registerStaff(context, organization, body.id, body.roles, body.name);
   });
   mounter.mount(routes.setLicence, async ({ params, body, requester }) => {
     const organization = requireOwnSystem(context, params.slug, requester);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { type ApiErrorCode, ApiErrorCodes, type RouteAuth, walletTokenLifeMsMax, walletTokenType } from '@salus/api';
 import { decodeProtectedHeader, importJWK, type JWK, type JWTPayload, errors as joseErrors, jwtVerify } from 'jose';
 import { ApiFault } from '../http/problems.ts';
+import { staffNameCharsMax } from '../orgs/staff-directory.ts';
 import type { KeyDirectory, MemberKey } from './key-directory.ts';
 import { type MemberRequester, parseSubject, type Requester, type WalletRequester } from './requester.ts';
 import { audienceOf, rolesMax, tokenAlgorithm, tokenLifeMsMax, tokenType } from './token.ts';
@@ -11,6 +12,7 @@ export const tokenCharsMax = 8_192;
 export const clockToleranceMs = 5_000;
 const rolePattern = /^[A-Za-z][A-Za-z0-9-]{0,63}$/;
 const purposePattern = /^[A-Z][A-Z0-9_]{0,31}$/;
+const namePattern = new RegExp(`^[^\\p{Cc}]{1,${staffNameCharsMax}}$`, 'u');
 const tokenIdPattern = /^[A-Za-z0-9_-]{8,64}$/;
 /** Tokens and keys that are remembered, so that a session of requests verifies its signature once. */
 const cacheEntriesMax = 10_000;
@@ -112,6 +114,13 @@ function tokenIdOf(claim: unknown): string {
   return claim;
 }
 
+/** A name is shown to patients and decides nothing. */
+function nameOf(claim: unknown): { name?: string } {
+  if (claim === undefined) return {};
+  if (typeof claim !== 'string' || !namePattern.test(claim)) throw fault(ApiErrorCodes.tokenMalformed);
+  return { name: claim };
+}
+
 function memberOf(claims: JWTPayload, key: MemberKey): MemberRequester {
   const subject = typeof claims.sub === 'string' ? parseSubject(claims.sub) : undefined;
   const { purpose, imp } = claims;
@@ -123,6 +132,7 @@ function memberOf(claims: JWTPayload, key: MemberKey): MemberRequester {
     kind: 'member',
     organization: { did: key.did, slug: key.slug, name: key.name, role: key.role },
     subject,
+    ...nameOf(claims.name),
     roles: rolesOf(claims.roles),
     purpose: purpose as string | undefined,
     tokenId: tokenIdOf(claims.jti),

@@ -8,6 +8,8 @@ export interface MemberRequester {
   kind: 'member';
   organization: { did: Did; slug: string; name: string; role: string };
   subject: Subject;
+  /** The person's name as the organisation vouches for it; absent in many tokens. */
+  name?: string;
   /** What the person is there, as `physician`, `nurse`, `clerk`, `privacy-officer`. */
   roles: readonly string[];
   /** HL7 PurposeOfUse that the token was made for; a request may state its own. */

@@ -17,6 +17,8 @@ export interface TokenInput {
   organization: string;
   chain: string;
   subject: Subject;
+  /** The person's name, for the accounting of a patient whose record lies elsewhere. */
+  name?: string;
   roles?: readonly string[];
   purpose?: string;
   /** Narrows the token to the endpoints of one organisation. */
@@ -37,6 +39,7 @@ export async function createMemberToken(input: TokenInput): Promise<string> {
   const issued = Math.floor(input.nowMs / 1000);
   const claims = {
     roles: [...(input.roles ?? [])],
+    ...(input.name === undefined ? {} : { name: input.name }),
     ...(input.purpose === undefined ? {} : { purpose: input.purpose }),
     ...(input.impersonated === true ? { imp: true } : {}),
   };

@@ -12,12 +12,19 @@ export interface Disclosure {
   id: string;
   patient: Did;
   custodian: Did;
+  /**
+   * `person` where the ledger or this organisation knows them; `name` as the custodian knows them, which for staff under
+   * protection is an alias.
+   */
   requester: { organization?: Did; person?: Did; name?: string; roles: readonly string[] };
   purpose: string;
   action: string;
-  /** `emergency`: a window that was opened while the ledger could not commit; nothing went out yet. */
-  exit: Exit | 'emergency';
-  outcome: 'released' | 'denied' | 'opened';
+  /**
+   * `emergency`: a window that was opened while the ledger could not commit; nothing went out yet. `linking`: somebody
+   * made a code with which a wallet becomes this patient's.
+   */
+  exit: Exit | 'emergency' | 'linking';
+  outcome: 'released' | 'denied' | 'opened' | 'written' | 'issued';
   /** Stable reason code of the decision. */
   reason: string;
   basis?: { kind: string; id: string; citation?: string };
@@ -25,6 +32,10 @@ export interface Disclosure {
   flags: string[];
   /** Ledger ids and versions of what was released; for a denial none. */
   records: [record: string, version: number][];
+  /** Commitments of the disclosures that list the rest of a long answer. */
+  parts?: string[];
+  /** The disclosure that this one is the rest of. */
+  partOf?: string;
   timeMs: number;
 }
 

@@ -11,6 +11,7 @@ import { Acting, type ScopedRecord } from './acting.ts';
 import type { ContentStore } from './content-store.ts';
 import type { Disclosure } from './disclosure.ts';
 import type { FactSource, PatientFacts } from './gate.ts';
+import { nobody } from './made.ts';
 import type { Question } from './question.ts';
 
 /** Age of majority of the jurisdiction pack, in years (decisions.md: evaluated by the gate, never on the ledger). */
@@ -25,6 +26,10 @@ export interface FactParts {
   patients: PatientDirectory;
   contents: ContentStore;
   relationships: Relationships;
+  /** The DID of somebody whom a member knows by an id of its own; undefined where only that member can tell. */
+  personOf(organization: Did, id: string): Did | undefined;
+  /** The name of one of this organisation's own people. */
+  nameOf(person: Did): string | undefined;
   /** Resolves when the organisation has taken in what the ledger says by now. */
   ready(): Promise<void>;
   clockMs(): number;
@@ -43,6 +48,12 @@ interface Person {
   organization: Did | undefined;
   roles: readonly string[];
 }
+
+/** Anyone: who has no organisation, role or name that a rule or directive could mean. */
+const somebody: Person = { did: undefined, organization: undefined, roles: [] };
+
+/** Who is to be registered: nothing stands about them anywhere. */
+const newcomer: KnownPatient = { id: '', did: nobody, registered: false, names: [], identifiers: [], deceased: false };
 
 /** Assembles what a decision is made from: ledger state, unsealed directives, relationships, block time. */
 export class LedgerFacts implements FactSource {
@@ -67,9 +78,19 @@ export class LedgerFacts implements FactSource {
     return clockMs - timeMs > headAgeMsMax ? clockMs : timeMs;
   }
 
+  /**
+   * Who asked, for whoever reads the accounting: the person by the DID that the ledger or the organisation knows, and by
+   * the name that the custodian knows, or the asking organisation vouches for.
+   */
   requesterOf({ requester }: Question): Disclosure['requester'] {
-    const { did, organization, roles } = this.#person(requester);
-    return { ...(organization && { organization }), ...(did && { person: did }), roles };
+    const { did, roles } = this.#person(requester);
+    if (requester.kind === 'wallet' || requester.subject.kind === 'patient')
+      return { ...(did && { person: did }), roles };
+    const { organization, subject } = requester;
+    const ownId = subject.kind === 'practitioner' && !isDid(subject.id) ? subject.id : undefined;
+    const known = did && organization.did === this.#parts.organization ? this.#parts.nameOf(did) : undefined;
+    const name = known ?? requester.name ?? ownId;
+    return { organization: organization.did, ...(did && { person: did }), ...(name && { name }), roles };
   }
 
   /** Roles that count: those on the ledger where it knows the person. */
@@ -79,9 +100,17 @@ export class LedgerFacts implements FactSource {
 
   about(question: Question, patientId: string): PatientFacts | undefined {
     const known = this.#parts.patients.byId(patientId);
+    return known && this.#about(question, known);
+  }
+
+  aboutNewcomer(question: Question): PatientFacts | undefined {
+    return this.#about(question, newcomer);
+  }
+
+  #about(question: Question, known: KnownPatient): PatientFacts | undefined {
     const nowMs = this.nowMs();
     const policy = this.#policy(nowMs);
-    if (known === undefined || policy === undefined) return undefined;
+    if (policy === undefined) return undefined;
     const subject = identity.patient(this.#parts.reader, known.did);
     const person = this.#person(question.requester);
     const breakGlass = this.#breakGlass(person, known.did);
@@ -123,15 +152,18 @@ export class LedgerFacts implements FactSource {
     if (requester.kind === 'wallet') return { did: requester.did, organization: undefined, roles: [] };
     const { organization, subject, roles } = requester;
     // A patient for whom an organisation speaks is nobody of that organisation: what it may do is not theirs to do.
-    if (subject.kind === 'patient') return { did: undefined, organization: undefined, roles: [] };
-    if (subject.kind !== 'practitioner' || !isDid(subject.id)) {
-      return { did: undefined, organization: organization.did, roles };
+    if (subject.kind === 'patient') return somebody;
+    if (subject.kind === 'system') return { did: undefined, organization: organization.did, roles };
+    const did = isDid(subject.id) ? subject.id : this.#parts.personOf(organization.did, subject.id);
+    const known = did && identity.participant(this.#parts.reader, did);
+    if (known === undefined) {
+      // An id that means something at that organisation alone is its word; a DID that nobody registered names nobody.
+      return { did: isDid(subject.id) ? undefined : did, organization: organization.did, roles };
     }
-    const registered = identity.practitioner(this.#parts.reader, subject.id);
-    const isTheirs = registered?.registeredBy === organization.did;
-    // A practitioner whom the ledger knows has the roles that stand there; a suspended one has none.
-    const standing = isTheirs && registered.status === 'active' ? registered.roles : [];
-    return { did: subject.id, organization: organization.did, roles: registered === undefined ? roles : standing };
+    // No organisation speaks for somebody else's people, for patients and their delegates, or for who is suspended.
+    const speaks = known.kind === 'practitioner' && known.registeredBy === organization.did;
+    if (!speaks || known.status !== 'active') return somebody;
+    return { did, organization: organization.did, roles: known.roles };
   }
 
   #requester(

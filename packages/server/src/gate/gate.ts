@@ -5,11 +5,22 @@ import { AccessErrorCodes } from '../access/errors.ts';
 import { RuleFault } from '../http/problems.ts';
 import type { ResourceStore, StoredContent, StoredResource } from '../records/resource-store.ts';
 import type { ScopedRecord } from './acting.ts';
-import { commitDisclosure, type Disclosure, disclosureFormat, type LoggedDisclosure } from './disclosure.ts';
+import type { Disclosure, LoggedDisclosure } from './disclosure.ts';
+import { byBasis, byPatient, consumesOf, type Group, type Made, madeOf, nobody } from './made.ts';
 import type { Question } from './question.ts';
 
-/** Entries that one question may release: the bound of a page, of `$everything`, of an export chunk. */
+/**
+ * Entries that one question may release, as a search, `$everything` or one chunk of an export. Of more the requester is
+ * told to ask for less (error 790); nothing is recorded and no use is taken by that.
+ */
 export const releasedEntriesMax = 50_000;
+/** How far time may move on while an answer goes out before the gate asks again, without a block in between. */
+const decisionAgeMsMax = 1_000;
+/** Entries about which it asks again in one go. */
+const entriesAskedAgainMax = 64;
+const recordIdBytes = 16;
+/** Who keeps an organisation's directory of places, people and products, beside its systems. */
+const directoryRoles: readonly string[] = ['administrator', 'officer'];
 
 /** The facts of one question that are the same for all its entries of one patient. */
 export interface PatientFacts {
@@ -26,6 +37,8 @@ export interface PatientFacts {
 export interface FactSource {
   /** Reads ledger, directives and relationships; `undefined` for a patient who is not known here. */
   about(question: Question, patientId: string): PatientFacts | undefined;
+  /** The same for somebody who is no patient here yet: what the rules alone give. */
+  aboutNewcomer(question: Question): PatientFacts | undefined;
   /** Height of the latest block. */
   height(): number;
   /** Resolves when what the ledger says by now has been taken in: directives opened, emergencies known. */
@@ -34,6 +47,8 @@ export interface FactSource {
   isWaiting(glass: string): boolean;
   /** The member or wallet as the disclosure names it. */
   requesterOf(question: Question): Disclosure['requester'];
+  /** The roles that count for a requester: those on the ledger where it knows the person. */
+  rolesOf(requester: Question['requester']): readonly string[];
 }
 
 /** What the gate writes to before it releases. */
@@ -42,16 +57,16 @@ export interface Recorder {
    * Commits `access/release`, taking one use of each counted directive. False where the ledger says that the basis no
    * longer holds (somebody else took the last use, a revocation came first); throws when it cannot commit.
    */
-  release(disclosures: Made[]): Promise<boolean>;
+  release(disclosures: readonly Made[]): Promise<boolean>;
   /** Wakes the task that anchors what the synced log holds. */
   wake(): void;
 }
 
 export interface GateParts {
   organization: Did;
-  resources: ResourceStore;
+  resources: Pick<ResourceStore, 'open'>;
   facts: FactSource;
-  log: SyncedLog;
+  log: Pick<SyncedLog, 'append'>;
   recorder: Recorder;
   /** The time by which decisions are made: block time. */
   nowMs(): number;
@@ -68,6 +83,27 @@ export interface GateAnswer {
   permitted: StoredResource[];
   /** The patient may know; a requester is told only what `explainable` allows. */
   decisions: Map<StoredResource, consent.Decision>;
+}
+
+/** What somebody wants to write: about whom, and what is here under that id, if anything. */
+export interface WriteTarget {
+  /** FHIR id of the patient whom it is about; undefined for what belongs to nobody. */
+  patient: string | undefined;
+  /** True where it makes a patient who is not here yet. */
+  isNewcomer: boolean;
+  /** True where something that is here is to be changed. */
+  isUpdate: boolean;
+  current: StoredResource | undefined;
+  /** A resource that is decided upon in vain where nothing is here, so that this costs the same. */
+  standIns: readonly StoredResource[];
+  categories: string[];
+  labels: string[];
+}
+
+/** When a decision was made. */
+interface Moment {
+  height: number;
+  nowMs: number;
 }
 
 /**
@@ -99,51 +135,156 @@ export class ConsentGate {
 
   /**
    * Why nothing comes out, where the requester may know: who holds or held a grant learns that it is expired or used up.
-   * Everybody else learns nothing, and neither does anybody of a revocation.
+   * Everybody else learns nothing, and neither does anybody of a revocation. Where nothing is here, the stand-ins are
+   * decided upon in vain.
    */
-  toldReason(question: Question, candidates: readonly StoredResource[]): 'expired' | 'used-up' | undefined {
-    const reasons = [...this.decide(question, candidates).decisions.values()].map(({ reason }) => reason);
+  toldReason(
+    question: Question,
+    candidates: readonly StoredResource[],
+    standIns: readonly StoredResource[] = [],
+  ): 'expired' | 'used-up' | undefined {
+    const { decisions } = this.decide(question, candidates.length > 0 ? candidates : standIns);
+    if (candidates.length === 0) return undefined;
+    const reasons = [...decisions.values()].map(({ reason }) => reason);
     return reasons.find((reason) => reason === 'expired' || reason === 'used-up');
   }
 
   /**
    * The way out. Decides, records each patient's disclosure (on the ledger first where content leaves the
    * organisation), then opens one entry after the other. Nothing is opened when recording fails.
+   *
+   * Asking for nothing takes the same steps as being refused: stand-ins are decided upon, and one entry is logged.
    */
-  async release(question: Question, candidates: readonly StoredResource[]): Promise<AsyncGenerator<Opened>> {
+  async release(
+    question: Question,
+    candidates: readonly StoredResource[],
+    standIns: readonly StoredResource[] = [],
+  ): Promise<AsyncGenerator<Opened>> {
     await this.#parts.facts.ready();
-    const { permitted, decisions } = this.decide(question, candidates);
-    if (permitted.length > releasedEntriesMax) throw new RangeError('more entries than one question may release');
+    const moment = this.#moment();
+    const { permitted, decisions } = this.decide(question, candidates.length > 0 ? candidates : standIns);
+    if (candidates.length === 0) {
+      await this.#log([this.#refusal(question, nobody).logged]);
+      this.#parts.recorder.wake();
+      return this.#open(question, [], new Map(), moment);
+    }
+    if (permitted.length > releasedEntriesMax) throw new RuleFault(AccessErrorCodes.answerTooLarge);
     const isRecorded = await this.#record(question, decisions);
-    return this.#open(question, isRecorded ? permitted : [], decisions);
+    return this.#open(question, isRecorded ? permitted : [], decisions, moment);
   }
 
   /**
-   * A long answer asks again whenever the ledger has moved on: what was revoked meanwhile is not delivered. The use that
-   * this very question took does not count against it.
+   * The way in, for people: who may write what about whom is decided like any access, and recorded before anything is
+   * stored. Gives the ledger's id of the record. The refusal is the same whether the patient, or what is to be changed,
+   * is not here or not theirs to write.
+   */
+  async admit(question: Question, target: WriteTarget): Promise<{ record: string }> {
+    await this.#parts.facts.ready();
+    const record = target.current?.record ?? toBase64url(randomBytes(recordIdBytes));
+    const before = this.#before(question, target);
+    const known = this.#writer(question, target);
+    const draft = this.#draft(question, target, record);
+    const isShared = target.patient === undefined && !target.isNewcomer;
+    const now = isShared ? this.#keeps(question) : this.#one(known, draft);
+    const isAdmitted = before && this.#isOwn(question) && now?.decision === 'permit';
+    const whose = known?.patient ?? nobody;
+    const made = isAdmitted
+      ? this.#made(question, whose, { entries: [draft], decisions: [now] })
+      : this.#refusal(question, whose);
+    await this.#log([made.logged]);
+    const isTaken = made.logged.path !== 'ledger' || (await this.#place([made]));
+    this.#parts.recorder.wake();
+    if (!isAdmitted || !isTaken) throw new RuleFault(AccessErrorCodes.writeRefused);
+    return { record };
+  }
+
+  /** Whether what is to be changed is here, the requester's to change, and stays with its patient. */
+  #before(question: Question, { isUpdate, current, patient, standIns }: WriteTarget): boolean {
+    if (!isUpdate) return true;
+    const { decisions } = this.decide(question, current === undefined ? standIns : [current]);
+    if (current === undefined || current.patient !== patient) return false;
+    return decisions.get(current)?.decision === 'permit';
+  }
+
+  /** Facts about the patient whom something is written about; where nobody is here, about somebody else in vain. */
+  #writer(question: Question, { patient, isNewcomer, standIns }: WriteTarget): PatientFacts | undefined {
+    if (isNewcomer) return this.#parts.facts.aboutNewcomer(question);
+    if (patient === undefined) return undefined;
+    const known = this.#parts.facts.about(question, patient);
+    const [standIn] = standIns;
+    if (known !== undefined || standIn?.patient === undefined) return known;
+    this.#one(this.#parts.facts.about(question, standIn.patient), standIn);
+    return undefined;
+  }
+
+  /** What is to be written, as an entry that a decision can be made about; its writer is its author. */
+  #draft(question: Question, target: WriteTarget, record: string): StoredResource {
+    const { current, patient, categories, labels } = target;
+    const { person } = this.#parts.facts.requesterOf(question);
+    return {
+      ...{ type: '', id: '', lastUpdated: '', tokens: [], blob: '', erased: false },
+      ...{ contentSalt: '', contentCommitment: '', originalSalt: '', originalCommitment: '' },
+      ...(patient !== undefined && { patient }),
+      ...(person !== undefined && { author: person }),
+      ...{ record, version: (current?.version ?? 0) + 1, categories, labels },
+    };
+  }
+
+  /** Who may change what belongs to nobody's record: organisations, people who work here, places. */
+  #keeps(question: Question): consent.Decision | undefined {
+    const { requester } = question;
+    if (requester.kind !== 'member' || !this.#isOwn(question)) return undefined;
+    const roles = this.#parts.facts.rolesOf(requester);
+    const isKeeper = requester.subject.kind === 'system' || directoryRoles.some((role) => roles.includes(role));
+    return isKeeper ? directoryPermit : undefined;
+  }
+
+  #isOwn({ requester }: Question): boolean {
+    return requester.kind === 'member' && requester.organization.did === this.#parts.organization;
+  }
+
+  #moment(): Moment {
+    return { height: this.#parts.facts.height(), nowMs: this.#parts.nowMs() };
+  }
+
+  /**
+   * What was decided some time ago is asked again when the ledger has moved on, or time has: what was revoked or expired
+   * between the decision and this entry is not delivered. The use that this very question took does not count against it.
    */
   async *#open(
     question: Question,
     entries: readonly StoredResource[],
     first: ReadonlyMap<StoredResource, consent.Decision>,
+    decided: Moment,
   ): AsyncGenerator<Opened> {
-    let height = this.#parts.facts.height();
-    let still: ReadonlySet<StoredResource> = new Set(entries);
+    let fresh = decided;
+    let window: ReadonlySet<StoredResource> = new Set();
+    const gone = new Set<StoredResource>();
     for (const [position, stored] of entries.entries()) {
-      if (this.#parts.facts.height() !== height) {
-        height = this.#parts.facts.height();
-        const { decisions } = this.decide(question, entries.slice(position));
-        still = new Set([...decisions].flatMap(([entry, now]) => (stillHolds(now, first.get(entry)) ? [entry] : [])));
+      const isDue = this.#hasMoved(fresh) || (fresh !== decided && !window.has(stored));
+      if (isDue) {
+        if (fresh === decided) await this.#parts.facts.ready();
+        fresh = this.#moment();
+        window = new Set(entries.slice(position, position + entriesAskedAgainMax));
+        const { decisions } = this.decide(question, [...window]);
+        for (const entry of window) {
+          const now = decisions.get(entry);
+          if (now === undefined || !stillHolds(now, first.get(entry))) gone.add(entry);
+        }
       }
-      if (still.has(stored)) yield { stored, content: await this.#parts.resources.open(stored) };
+      if (!gone.has(stored)) yield { stored, content: await this.#parts.resources.open(stored) };
     }
+  }
+
+  #hasMoved(since: Moment): boolean {
+    const now = this.#moment();
+    return now.height !== since.height || now.nowMs - since.nowMs >= decisionAgeMsMax;
   }
 
   /** Organisations, practitioners and places belong to nobody's record: any member may read them. */
   #shared(question: Question, entry: StoredResource): consent.Decision | undefined {
     if (entry.erased || question.requester.kind !== 'member') return undefined;
-    const basis = { kind: 'rule', id: 'directory' } as const;
-    return { decision: 'permit', reason: 'permitted', basis, obligations: [], flags: [], consumes: [] };
+    return question.action === 'read' ? directoryPermit : this.#keeps(question);
   }
 
   #one(known: PatientFacts | undefined, entry: StoredResource): consent.Decision | undefined {
@@ -171,27 +312,41 @@ export class ConsentGate {
 
   /** One disclosure per patient and basis: durable in the synced log, and on the ledger where content leaves. */
   async #record(question: Question, decisions: ReadonlyMap<StoredResource, consent.Decision>): Promise<boolean> {
-    const leaves = this.#leavesHouse(question);
     const made: Made[] = [];
     for (const [patientId, entries] of byPatient([...decisions.keys()])) {
       const known = patientId === undefined ? undefined : this.#parts.facts.about(question, patientId);
       if (known === undefined) continue;
-      for (const group of byBasis(entries, decisions)) {
-        const disclosure = this.#disclosure(question, known, group);
-        const consumes = union(group.decisions, (decision) => decision.consumes);
-        const isWaiting = disclosure.basis?.kind === 'breakGlass' && this.#parts.facts.isWaiting(disclosure.basis.id);
-        const needsLedger = (leaves || consumes.length > 0) && !isWaiting;
-        const path = disclosure.outcome === 'denied' ? 'local' : needsLedger ? 'ledger' : 'batch';
-        made.push({ logged: { disclosure, ...commitDisclosure(disclosure), path }, consumes });
-      }
+      for (const group of byBasis(entries, decisions)) made.push(this.#made(question, known.patient, group));
     }
     if (made.length === 0) return true;
     // The log comes first: what is on the ledger must be explainable, also after a crash in between.
     await this.#log(made.map(({ logged }) => logged));
     const onLedger = made.filter(({ logged }) => logged.path === 'ledger');
     const isTaken = onLedger.length === 0 || (await this.#place(onLedger));
+    // The parts of a long list are released with it or not at all: they come when it stands, and before it is opened.
+    if (isTaken) await this.#log(made.flatMap(({ parts }) => parts));
     this.#parts.recorder.wake();
     return isTaken;
+  }
+
+  #made(question: Question, patient: Did, group: Group): Made {
+    const [leading] = group.decisions;
+    const isWaiting = leading?.basis?.kind === 'breakGlass' && this.#parts.facts.isWaiting(leading.basis.id);
+    const needsLedger = (this.#leavesHouse(question) || consumesOf(group.decisions).length > 0) && !isWaiting;
+    const path = leading?.decision !== 'permit' ? 'local' : needsLedger ? 'ledger' : 'batch';
+    return madeOf({
+      question,
+      patient,
+      custodian: this.#parts.organization,
+      requester: this.#parts.facts.requesterOf(question),
+      group,
+      path,
+      timeMs: this.#parts.nowMs(),
+    });
+  }
+
+  #refusal(question: Question, patient: Did): Made {
+    return this.#made(question, patient, { entries: [], decisions: [] });
   }
 
   async #log(entries: readonly LoggedDisclosure[]): Promise<void> {
@@ -200,7 +355,7 @@ export class ConsentGate {
   }
 
   /** Where the ledger cannot commit an emergency goes on: logged here, and anchored late with what is routine. */
-  async #place(made: Made[]): Promise<boolean> {
+  async #place(made: readonly Made[]): Promise<boolean> {
     try {
       return await this.#parts.recorder.release(made);
     } catch (error) {
@@ -213,78 +368,21 @@ export class ConsentGate {
   }
 
   /** What goes to another organisation, and any export, needs the ledger's word first. */
-  #leavesHouse({ requester, exit }: Question): boolean {
-    if (exit === 'export') return true;
-    return requester.kind === 'member' && requester.organization.did !== this.#parts.organization;
-  }
-
-  #disclosure(question: Question, known: PatientFacts, { entries, decisions }: Group): Disclosure {
-    const [leading] = decisions;
-    const released = leading?.decision === 'permit' ? entries : [];
-    return {
-      format: disclosureFormat,
-      id: toBase64url(randomBytes(16)),
-      patient: known.patient,
-      custodian: this.#parts.organization,
-      requester: this.#parts.facts.requesterOf(question),
-      purpose: question.purpose,
-      action: question.action,
-      exit: question.exit,
-      outcome: released.length > 0 ? 'released' : 'denied',
-      reason: leading?.reason ?? 'no-applicable-rule',
-      ...(leading?.basis && { basis: leading.basis }),
-      obligations: union(decisions, (decision) => decision.obligations),
-      flags: union(decisions, (decision) => decision.flags),
-      records: released.map(({ record, version }) => [record, version]),
-      timeMs: this.#parts.nowMs(),
-    };
+  #leavesHouse(question: Question): boolean {
+    return question.exit === 'export' || (question.requester.kind === 'member' && !this.#isOwn(question));
   }
 }
 
-interface Made {
-  logged: LoggedDisclosure;
-  consumes: string[];
-}
+const directoryPermit: consent.Decision = {
+  decision: 'permit',
+  reason: 'permitted',
+  basis: { kind: 'rule', id: 'directory' },
+  obligations: [],
+  flags: [],
+  consumes: [],
+};
 
 /** Whether what was permitted may still go out: a use that ran out by this question's own doing does not stop it. */
-export function stillHolds(now: consent.Decision, first: consent.Decision | undefined): boolean {
+function stillHolds(now: consent.Decision, first: consent.Decision | undefined): boolean {
   return now.decision === 'permit' || (now.reason === 'used-up' && (first?.consumes.length ?? 0) > 0);
-}
-
-interface Group {
-  entries: StoredResource[];
-  decisions: consent.Decision[];
-}
-
-function union(decisions: readonly consent.Decision[], pick: (decision: consent.Decision) => string[]): string[] {
-  return [...new Set(decisions.flatMap(pick))].sort();
-}
-
-/** Released entries by what permitted them; all denials of one question are one group. */
-function byBasis(
-  entries: readonly StoredResource[],
-  decisions: ReadonlyMap<StoredResource, consent.Decision>,
-): Iterable<Group> {
-  const groups = new Map<string, Group>();
-  for (const entry of entries) {
-    const decision = decisions.get(entry);
-    if (decision === undefined) continue;
-    const isPermit = decision.decision === 'permit';
-    const name = isPermit ? `${decision.basis?.kind} ${decision.basis?.id} ${decision.consumes.join(' ')}` : 'denied';
-    const group = groups.get(name) ?? { entries: [], decisions: [] };
-    group.entries.push(entry);
-    group.decisions.push(decision);
-    groups.set(name, group);
-  }
-  return groups.values();
-}
-
-function byPatient(entries: readonly StoredResource[]): Map<string | undefined, StoredResource[]> {
-  const groups = new Map<string | undefined, StoredResource[]>();
-  for (const entry of entries) {
-    const group = groups.get(entry.patient);
-    if (group === undefined) groups.set(entry.patient, [entry]);
-    else group.push(entry);
-  }
-  return groups;
 }

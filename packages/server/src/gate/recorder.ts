@@ -18,6 +18,7 @@ import type { Organization } from '../orgs/organization.ts';
 import type { AccountingIndex } from './accounting-index.ts';
 import type { LoggedDisclosure } from './disclosure.ts';
 import type { Recorder } from './gate.ts';
+import type { Made } from './made.ts';
 
 /** How soon what the synced log holds is on the ledger (architecture.md: within 2 s). */
 const anchorDelayMs = 500;
@@ -69,7 +70,8 @@ export class LedgerRecorder implements Recorder {
   readonly #parts: RecorderParts;
   readonly #cursor: DurableCursor;
   #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> | undefined;
+  /** Rounds come one after the other: two at once would put the same accesses onto the ledger twice. */
+  #tail: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(parts: RecorderParts) {
@@ -77,7 +79,7 @@ export class LedgerRecorder implements Recorder {
     this.#cursor = new DurableCursor(parts.organization.store, 'access-anchoring');
   }
 
-  async release(disclosures: { logged: LoggedDisclosure; consumes: string[] }[]): Promise<boolean> {
+  async release(disclosures: readonly Made[]): Promise<boolean> {
     for (let from = 0; from < disclosures.length; from += releasesPerTransactionMax) {
       const part = disclosures.slice(from, from + releasesPerTransactionMax);
       const messages: Message[] = part.map(({ logged, consumes }) => ({
@@ -112,14 +114,16 @@ export class LedgerRecorder implements Recorder {
 
   #start(): void {
     this.#timer = undefined;
-    this.#running ??= this.#work()
-      .catch((error) => {
-        this.#parts.onError(error);
-        if (!this.#closed) setTimeout(() => this.wake(), anchorRetryMs).unref();
-      })
-      .finally(() => {
-        this.#running = undefined;
-      });
+    this.#round().catch((error) => {
+      this.#parts.onError(error);
+      if (!this.#closed) setTimeout(() => this.wake(), anchorRetryMs).unref();
+    });
+  }
+
+  #round(): Promise<void> {
+    const done = this.#tail.then(() => (this.#closed ? undefined : this.#work()));
+    this.#tail = done.catch(() => undefined);
+    return done;
   }
 
   async #work(): Promise<void> {
@@ -214,14 +218,13 @@ export class LedgerRecorder implements Recorder {
   async drain(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    await this.#running;
-    await this.#work();
+    await this.#round();
   }
 
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    await this.#running;
     this.#closed = true;
+    await this.#tail;
   }
 }
