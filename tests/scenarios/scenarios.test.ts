@@ -1,7 +1,9 @@
 /** The access scenarios of practice, through the real gate and the real interfaces (R-CON lines). */
+import { utf8 } from '@salus/protocol';
+import { registerStaff } from '@salus/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seenBy } from './exits.ts';
-import { condition, lab, labelled, nextId } from './resources.ts';
+import { condition, lab, labelled, nextId, note } from './resources.ts';
 import { dayMs, hourMs, minuteMs, type Patient, randomId, type Staff, World } from './world.ts';
 
 let world: World;
@@ -253,6 +255,49 @@ describe('R-CON-1 scenarios 23 to 27: stricter law, conditions, uses', () => {
     const names = await seen(patient, payer, 'HPAYMT');
     expect(names).not.toContain(`Condition/${paid.id}`);
     expect(names).toHaveLength(2);
+  });
+
+  it('24: an immunisation registry reads the immunisations that the law provides for, and nothing else', async () => {
+    const patient = await world.patient('hospital', [lab('a')]);
+    const shot = {
+      resourceType: 'Immunization',
+      id: nextId('shot'),
+      status: 'completed',
+      vaccineCode: { text: 'MMR' },
+      occurrenceDateTime: '2026-12-01',
+      patient: { reference: `Patient/${patient.id}` },
+    };
+    const report = await world.records('hospital').import(async function* () {
+      yield utf8(JSON.stringify({ resourceType: 'Bundle', type: 'collection', entry: [{ resource: shot }] }));
+    });
+    expect(report.rejected).toBe(0);
+    const read = async (type: string): Promise<number> => {
+      const [one] = world.records('hospital').resources.ofPatient(patient.id, type);
+      const token = await world.token(inspector, 'PUBHLTH');
+      const headers = { authorization: `Bearer ${token}`, 'x-legal-basis': 'immunization-registry' };
+      return (await fetch(`${world.node.url}/org/hospital/fhir/R4/${type}/${one!.id}`, { headers })).status;
+    };
+    expect([await read('Immunization'), await read('Observation')]).toEqual([200, 404]);
+  });
+
+  it('25: psychotherapy notes open to who wrote them, and to nobody else of the house', async () => {
+    const hospital = world.org('hospital');
+    const { did } = await registerStaff(world.node, hospital, 'dr-author', ['doctor']);
+    const author: Staff = { did, slug: 'hospital', roles: ['doctor'] };
+    const noteOf = (name: string) => ({
+      ...note('process'),
+      ...labelled('PSYTHPN'),
+      author: [{ reference: `Practitioner/${name}` }],
+    });
+    const written: Record<string, unknown> = noteOf('dr-author');
+    const byOther: Record<string, unknown> = noteOf('dr-other');
+    const patient = await (await world.patient('hospital', [written, byOther])).link();
+    const doctor = await world.staff('hospital', 'doctor');
+    const notes = async (staff: Staff) => (await seen(patient, staff)).filter((name) => name.startsWith('Document'));
+    expect(await notes(author)).toEqual([`DocumentReference/${written.id}`]);
+    expect(await notes(doctor)).toEqual([]);
+    await hospital.execute([{ type: 'identity/setStatus', participant: did, status: 'suspended' }]);
+    expect(await notes(author)).toEqual([]);
   });
 
   it('25: substance-use records need a consent that names them', async () => {

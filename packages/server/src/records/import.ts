@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { commit, utf8, utf8Text } from '@salus/protocol';
+import { commit, type Did, utf8, utf8Text } from '@salus/protocol';
 import {
+  authorName,
   compartmentPatients,
   type EntryEvent,
   identifiersOf,
@@ -63,6 +64,8 @@ export interface ImportParts {
   resources: ResourceStore;
   patients: PatientDirectory;
   anchorer: Anchorer;
+  /** The registered identity of somebody whom the organisation knows by this name. */
+  staffDid(name: string): Did;
   nowMs(): number;
 }
 
@@ -70,7 +73,7 @@ export interface ImportOptions {
   /** Entries before this one are passed over: to resume. */
   from?: number;
   listEntries?: boolean;
-  /** Who wrote it, where a person did. */
+  /** Who wrote it, where a person did; otherwise whom the document names. */
   author?: string;
   /** What is kept as the original: the whole entry of a Bundle, or its resource alone. */
   original?: 'entry' | 'resource';
@@ -185,7 +188,8 @@ class ImportRun {
     const { commitment: contentCommitment, salt: contentSalt } = commit(content);
     const original = this.#options.original === 'resource' ? event.resourceBytes : event.bytes;
     const { commitment: originalCommitment, salt: originalSalt } = commit(original);
-    const { author, expectedVersion } = this.#options;
+    const { expectedVersion } = this.#options;
+    const author = this.#author(event.resource);
     const version: NewVersion = {
       type,
       id,
@@ -207,6 +211,12 @@ class ImportRun {
     };
     const demographics = type === 'Patient' ? { demographics: demographicsOf(rewritten, id) } : {};
     return { index: event.index, version, ...demographics };
+  }
+
+  /** Who wrote it, as the ledger knows them, so that the gate recognises who asks (45 CFR 164.508(a)(2)(i)(A)). */
+  #author(resource: Resource): Did | undefined {
+    const name = this.#options.author ?? authorName(resource);
+    return name === undefined ? undefined : this.#parts.staffDid(name);
   }
 
   /** The patient whom a resource is about; none for what belongs to the organisation. */

@@ -1,10 +1,11 @@
 import type { IterableReader } from '@salus/contracts';
-import type { Message } from '@salus/protocol';
+import type { Did, Message } from '@salus/protocol';
 import { openVault, type Vault } from '@salus/vault';
 import { ContentStore } from '../gate/content-store.ts';
 import type { ConsentGate } from '../gate/gate.ts';
 import { RuleFault } from '../http/problems.ts';
 import type { Organization } from '../orgs/organization.ts';
+import { staffDid } from '../orgs/staff.ts';
 import { Anchorer } from './anchorer.ts';
 import { recordError } from './errors.ts';
 import { type ImportOptions, type ImportReport, importFhir } from './import.ts';
@@ -64,7 +65,8 @@ export class OrganizationRecords {
 
   import(open: Openable, options: ImportOptions = {}): Promise<ImportReport> {
     const { resources, patients, anchorer } = this;
-    return importFhir({ resources, patients, anchorer, nowMs: this.#nowMs }, open, options);
+    const staff = (name: string): Did => staffDid(this.organization.keys.all, name);
+    return importFhir({ resources, patients, anchorer, staffDid: staff, nowMs: this.#nowMs }, open, options);
   }
 
   /** Ends what runs, then the vault; the store belongs to the organisation. */

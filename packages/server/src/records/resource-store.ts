@@ -30,7 +30,7 @@ export interface ResourceMeta {
   encounter?: string;
   /** Clinical time, ms since 1970. */
   periodMs?: number;
-  /** Person who wrote it: a reference. */
+  /** DID of the practitioner who wrote it, where one is known. */
   author?: string;
   /** What it can be found by without being opened: `parameter=system|code`, and `parameter=Type/id` (`./find-by.ts`). */
   tokens: string[];
@@ -38,6 +38,13 @@ export interface ResourceMeta {
   contentCommitment: string;
   originalSalt: string;
   originalCommitment: string;
+  /** This version says that the resource is no longer part of the record (FHIR delete); it holds nothing. */
+  deleted?: true;
+}
+
+export interface FindOptions {
+  /** Also what was deleted: for its history, and to say that it is gone. */
+  deleted?: boolean;
 }
 
 export interface NewVersion extends Omit<ResourceMeta, 'version' | 'record'> {
@@ -251,13 +258,14 @@ export class ResourceStore {
     return { ...meta, blob: String(row.blob), erased: row.erased === 1 };
   }
 
-  find(type: string, id: string): StoredResource | undefined {
-    return this.#byToken(this.tokens.resource(type, id));
+  find(type: string, id: string, options: FindOptions = {}): StoredResource | undefined {
+    return this.#byToken(this.tokens.resource(type, id), options);
   }
 
-  #byToken(token: string): StoredResource | undefined {
+  #byToken(token: string, { deleted = false }: FindOptions = {}): StoredResource | undefined {
     const row = this.#store.get(`${currentRows} WHERE r.token = ?`, token);
-    return row === undefined ? undefined : this.#row(row);
+    const found = row === undefined ? undefined : this.#row(row);
+    return found?.deleted === true && !deleted ? undefined : found;
   }
 
   /** Who has a business identifier; an empty system stands for one without a system. */
@@ -274,13 +282,17 @@ export class ResourceStore {
       type === undefined
         ? this.#store.all(`${currentRows} WHERE r.patient = ?`, token)
         : this.#store.all(`${currentRows} WHERE r.patient = ? AND r.type = ?`, token, this.tokens.type(type));
-    return rows.map((row) => this.#row(row));
+    return this.#live(rows);
   }
 
   /** Resources of a type that belong to no patient. */
   shared(type: string): StoredResource[] {
     const token = this.tokens.type(type);
-    return this.#store.all(`${currentRows} WHERE r.type = ? AND r.patient IS NULL`, token).map((row) => this.#row(row));
+    return this.#live(this.#store.all(`${currentRows} WHERE r.type = ? AND r.patient IS NULL`, token));
+  }
+
+  #live(rows: readonly Row[]): StoredResource[] {
+    return rows.map((row) => this.#row(row)).filter(({ deleted }) => deleted !== true);
   }
 
   /** All versions of a resource, newest first. */
