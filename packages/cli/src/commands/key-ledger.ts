@@ -1,17 +1,27 @@
-import { createClient } from '@salus/api';
+import { type Client, createClient } from '@salus/api';
 import { type JsonValue, type Message, signTransaction } from '@salus/protocol';
 import {
+  callNode,
+  currentKey,
+  generateKey,
+  type KeyPurpose,
   type KeyState,
+  keyPurposes,
   keySpec,
   kidOf,
+  NodeErrorCodes,
+  NodeFault,
   type OfflineOrganization,
+  publicPart,
   readOrganization,
   type StoredKey,
+  saveKey,
   setKeyState,
   validForMsDefault,
 } from '@salus/server';
 import { type Command, Option } from 'commander';
 import { type Cli, examples, type GlobalOptions, type Outcome, urlDefault, usageFault } from '../cli.ts';
+import { durationOption } from '../duration.ts';
 
 interface LedgerKeyOptions extends GlobalOptions {
   org: string;
@@ -22,6 +32,13 @@ interface RevokeOptions extends LedgerKeyOptions {
   reason: string;
 }
 
+interface RotateOptions extends LedgerKeyOptions {
+  purpose: KeyPurpose;
+  overlap: number;
+}
+
+/** What was signed or made with the old key and is on its way still counts. */
+const overlapMsDefault = 600_000;
 const reasons = ['lost', 'stolen', 'superseded', 'ended'];
 
 function keyNamed(organization: OfflineOrganization, name: string, state: KeyState): StoredKey {
@@ -31,28 +48,61 @@ function keyNamed(organization: OfflineOrganization, name: string, state: KeySta
   return key;
 }
 
-/** Signs one message as the organisation, submits it, and notes the outcome at the key once it is durable. */
-async function change(
-  organization: OfflineOrganization,
-  options: LedgerKeyOptions,
-  key: StoredKey,
-  message: Message,
-  state: KeyState,
-): Promise<Outcome> {
-  const { keys, directory, keysDirectory } = organization;
+/** Whether the ledger has this key already: a command that was cut off after it was committed is only noted. */
+async function isRegistered(client: Client, { keys }: OfflineOrganization, key: StoredKey): Promise<boolean> {
+  const params = { contract: 'identity', key: `key/${keys.profile.did}/${key.name}` };
+  const { present, content } = await client.getState({ params });
+  if (!present) return false;
+  const { jwk } = content as { jwk?: { x?: string; y?: string } };
+  const { x, y } = publicPart(key.privateJwk);
+  return jwk?.x === x && jwk.y === y;
+}
+
+/** Signs one message as the organisation and submits it; gives the transaction's hash once it is durable. */
+async function submit({ keys, directory }: OfflineOrganization, client: Client, message: Message): Promise<string> {
+  const { blockTimeMs } = await client.status();
   const body = await signTransaction({
     chain: directory.manifest.chain,
     messages: [message],
     signers: [keys.signer()],
-    validUntil: Date.now() + validForMsDefault,
+    validUntil: Math.max(Date.now(), blockTimeMs) + validForMsDefault,
   });
-  const { hash } = await createClient({ baseUrl: options.url }).submitTransaction({ body });
-  setKeyState(keysDirectory, key, state);
-  const kid = kidOf(keys.profile.did, key);
-  return {
-    value: { kid, state, transaction: hash },
-    text: `${kid} is ${state}. Restart the node to use what is current.`,
-  };
+  return (await client.submitTransaction({ body })).hash;
+}
+
+/** Has the node of the data directory use the keys as they are now; undefined where none runs on this machine. */
+async function reload({ data, org }: LedgerKeyOptions): Promise<Record<string, string> | undefined> {
+  try {
+    const answer = (await callNode(data, { command: 'reloadKeys', slug: org })) as { current: Record<string, string> };
+    return answer.current;
+  } catch (error) {
+    if (error instanceof NodeFault && error.code === NodeErrorCodes.controlUnavailable) return undefined;
+    throw error;
+  }
+}
+
+async function outcomeOf(
+  options: LedgerKeyOptions,
+  { kid, state, transaction }: { kid: string; state: KeyState; transaction: string | undefined },
+): Promise<Outcome> {
+  const current = await reload(options);
+  const used = current === undefined ? '' : Object.values(current).join(', ');
+  const text =
+    current === undefined
+      ? `No node of ${options.data} answers on this machine: one that runs elsewhere has to be restarted.`
+      : `The running node uses ${used} from now on.`;
+  const value = { kid, state, ...(transaction !== undefined && { transaction }), live: current !== undefined };
+  return { value: { ...value, ...(current !== undefined && { current }) }, text: `${kid} is ${state}. ${text}` };
+}
+
+/** The one that a purpose would be left without must be replaced, not taken away. */
+function refuseLast(organization: OfflineOrganization, key: StoredKey): void {
+  const others = organization.keys.all.filter(
+    ({ name, purpose, state }) => purpose === key.purpose && state === 'registered' && name !== key.name,
+  );
+  if (others.length === 0) {
+    throw usageFault('It is the last key of its purpose: `salus key rotate` puts another one in its place.');
+  }
 }
 
 export function addRegister(parent: Command, cli: Cli): void {
@@ -69,7 +119,11 @@ export function addRegister(parent: Command, cli: Cli): void {
         const key = keyNamed(organization, name, 'pending');
         const participant = organization.keys.profile.did;
         const message = { type: 'identity/addKey', participant, key: keySpec(key) as unknown as JsonValue };
-        return await change(organization, options, key, message, 'registered');
+        const client = createClient({ baseUrl: options.url });
+        const isThere = await isRegistered(client, organization, key);
+        const transaction = isThere ? undefined : await submit(organization, client, message);
+        setKeyState(organization.keysDirectory, key, 'registered');
+        return await outcomeOf(options, { kid: kidOf(participant, key), state: 'registered', transaction });
       }),
     );
 }
@@ -91,8 +145,57 @@ export function addRevoke(parent: Command, cli: Cli): void {
         const organization = readOrganization(options.data, options.org);
         const key = keyNamed(organization, name, 'registered');
         const participant = organization.keys.profile.did;
+        refuseLast(organization, key);
         const message = { type: 'identity/revokeKey', participant, name, reason: options.reason };
-        return await change(organization, options, key, message, 'ended');
+        const transaction = await submit(organization, createClient({ baseUrl: options.url }), message);
+        setKeyState(organization.keysDirectory, key, 'ended');
+        return await outcomeOf(options, { kid: kidOf(participant, key), state: 'ended', transaction });
+      }),
+    );
+}
+
+export function addRotate(parent: Command, cli: Cli): void {
+  parent
+    .command('rotate')
+    .summary('put a new key in the place of the present one')
+    .description(
+      'Makes a new key, has it take the place of the present one on the ledger, and has the running node use it. The old ' +
+        'one ends after --overlap; what was sealed to it can still be opened. Put the new key file into the escrow.',
+    )
+    .requiredOption('--org <slug>', 'organisation')
+    .addOption(new Option('--purpose <purpose>', 'what it is for').choices(keyPurposes).makeOptionMandatory())
+    .addOption(
+      new Option('--overlap <duration>', 'how long the old key still counts: 10m, 12h, 30d; 0 ends it at once')
+        .argParser(durationOption('--overlap'))
+        .default(overlapMsDefault, '10m'),
+    )
+    .option('--url <url>', 'address of the node', urlDefault)
+    .addHelpText(
+      'after',
+      examples(
+        'salus key rotate --org hospital --purpose sign',
+        'salus key rotate --org hospital --purpose authenticate --overlap 0',
+      ),
+    )
+    .action(
+      cli.action<RotateOptions, []>(async (options) => {
+        const { purpose, overlap } = options;
+        const organization = readOrganization(options.data, options.org);
+        const { keys, keysDirectory } = organization;
+        const old = currentKey(keys.all, purpose);
+        const client = createClient({ baseUrl: options.url });
+        const { blockTimeMs } = await client.status();
+        const key = await generateKey(purpose, { taken: keys.all.map(({ name }) => name) });
+        saveKey(keysDirectory, key);
+        const participant = keys.profile.did;
+        const until: Record<string, JsonValue> =
+          overlap === 0 ? {} : { oldUntilMs: Math.max(Date.now(), blockTimeMs) + overlap };
+        const spec = keySpec(key) as unknown as JsonValue;
+        const message = { type: 'identity/rotateKey', participant, name: old.name, key: spec, ...until };
+        const transaction = await submit(organization, client, message);
+        setKeyState(keysDirectory, key, 'registered');
+        setKeyState(keysDirectory, old, 'ended');
+        return await outcomeOf(options, { kid: kidOf(participant, key), state: 'registered', transaction });
       }),
     );
 }

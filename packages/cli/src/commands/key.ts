@@ -12,7 +12,7 @@ import {
 } from '@salus/server';
 import { type Command, Option } from 'commander';
 import { type AddCommand, type Cli, examples, type GlobalOptions, usageFault } from '../cli.ts';
-import { addRegister, addRevoke } from './key-ledger.ts';
+import { addRegister, addRevoke, addRotate } from './key-ledger.ts';
 
 interface KeyOptions extends GlobalOptions {
   org: string;
@@ -95,10 +95,13 @@ function addGenerate(parent: Command, cli: Cli): void {
 }
 
 export const addKey: AddCommand = (program, cli) => {
-  const parent = program.command('key').summary('keys of an organisation: list, make, put on the ledger, revoke');
+  const parent = program
+    .command('key')
+    .summary('keys of an organisation: list, make, put on the ledger, rotate, revoke');
   addList(parent, cli);
   addShow(parent, cli);
   addGenerate(parent, cli);
   addRegister(parent, cli);
+  addRotate(parent, cli);
   addRevoke(parent, cli);
 };
