@@ -9,6 +9,7 @@ export const CometErrorCodes = {
   consensusAnswerInvalid: 464,
   queryInvalid: 465,
   transactionUnverified: 466,
+  undecided: 467,
 } as const;
 
 export type CometErrorName = keyof typeof CometErrorCodes;
@@ -21,6 +22,7 @@ const ADVICE: Record<CometErrorName, string> = {
   consensusAnswerInvalid: 'the CometBFT of this member answered something else; check its version with salus doctor',
   queryInvalid: 'ask /state with a state key as data, for the latest height',
   transactionUnverified: 'a transaction in a decided block has no good signature; it changes nothing',
+  undecided: 'no block has it yet, other members may be out of reach; send the same bytes again to learn the outcome',
 };
 
 export function cometError(name: CometErrorName, detail?: string, options?: ErrorOptions): SalusError {

@@ -19,9 +19,13 @@ export const rpcTimeoutMs = 10_000;
 export const rpcSocketsMax = 64;
 /** A member's CometBFT that was restarted has forgotten what waited: it is told again. */
 export const resubmitAfterMs = 2_000;
+/** So long a submission waits for its block: without enough members no block comes. */
+export const submissionWaitMsMax = 30_000;
 export const resubmitTransactionsMax = 500;
 /** Headers and votes kept from CometBFT's block store. */
 export const signedBlocksCached = 64;
 /** How long a block's header is asked for while CometBFT is being restarted. */
 export const signedBlockWaitMsMax = 5_000;
 export const validatorsPerPage = 100;
+/** How long receipts wait for the block that proves them. */
+export const proofWaitMsMax = 5_000;

@@ -1,0 +1,267 @@
+import { type GenesisDocument, genesisHash, type IterableView, type Kernel, kernelErrors } from '@salus/contracts';
+import {
+  type Anchor,
+  equalBytes,
+  fromBase64url,
+  genesisAnchor,
+  type LightBlock,
+  parseTransaction,
+  type ReceiptState,
+  SalusError,
+  toHex,
+  type Validator,
+} from '@salus/protocol';
+import { type Block, BlockReader } from '../block-reader.ts';
+import { DurableApplication } from '../durable-application.ts';
+import type { Submitted } from '../embedded/engine.ts';
+import { ledgerError } from '../errors.ts';
+import type { Files } from '../files.ts';
+import { type FindAnswer, type FindQuery, type LedgerTransaction, TransactionFinder } from '../find.ts';
+import { verifyWorkers } from '../limits.ts';
+import { stateReceipt, transactionReceipt } from '../receipts.ts';
+import { Verifier } from '../verify/verifier.ts';
+import { AbciApplication, type CommittedTransactions } from './abci-application.ts';
+import type { AbciLog } from './connection.ts';
+import { proofWaitMsMax } from './limits.ts';
+import { CometRpc } from './rpc.ts';
+import { type AbciAddress, AbciServer } from './server.ts';
+import { SignedBlocks } from './signed-blocks.ts';
+import { Submissions } from './submissions.ts';
+import { TransactionPool } from './transaction-pool.ts';
+
+export type CometLedgerOptions = {
+  dir: string;
+  /** Needed for a new directory; for an existing one it must be the same. */
+  genesis?: GenesisDocument;
+  kernel: Kernel;
+  /** Where CometBFT connects as `proxy_app`. */
+  abci: AbciAddress;
+  /** CometBFT's RPC on the loopback interface. */
+  rpcPort: number;
+  softwareVersion: string;
+  log?: AbciLog;
+  verifyWorkers?: number;
+  clock?: () => number;
+  files?: Files;
+};
+
+type Head = { height: number; timeMs: number; appHash: string };
+type Parts = { application: DurableApplication; verifier: Verifier; pool: TransactionPool; rpc: CometRpc };
+
+const quiet: AbciLog = () => undefined;
+
+/**
+ * One member's ledger where CometBFT orders transactions among several: the application that its CometBFT drives, and
+ * the same reading, proving and submitting that the embedded engine offers. CometBFT itself runs beside it.
+ */
+export class CometLedger {
+  readonly kernel: Kernel;
+  readonly genesis: GenesisDocument;
+  readonly #parts: Parts;
+  readonly #blocks: BlockReader;
+  readonly #signed: SignedBlocks;
+  readonly #finder: TransactionFinder;
+  readonly #submissions: Submissions;
+  readonly #genesisHash: Uint8Array;
+  readonly #listeners = new Set<(block: CommittedTransactions) => void>();
+  readonly #proofWaiters = new Set<() => void>();
+  #server: AbciServer | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(parts: Parts) {
+    const { application, rpc } = parts;
+    this.#parts = parts;
+    this.kernel = application.kernel;
+    this.genesis = application.genesis;
+    this.#genesisHash = genesisHash(application.genesis);
+    this.#signed = new SignedBlocks(rpc, this.genesis.chain);
+    this.#blocks = new BlockReader(application.scan, application.state, (height) => this.#signed.block(height));
+    this.#finder = new TransactionFinder(application.state, this.#blocks, () => application.info().height);
+    this.#submissions = new Submissions(rpc);
+  }
+
+  /** Opens the directory and listens for CometBFT. Throws SalusErrors 400–411. */
+  static async open(options: CometLedgerOptions): Promise<CometLedger> {
+    const { dir, genesis, kernel, clock, files, abci, softwareVersion, log = quiet } = options;
+    const application = await DurableApplication.open({ dir, genesis, kernel, clock, files });
+    const workers = options.verifyWorkers ?? verifyWorkers;
+    const verifier = new Verifier(workers, (kid, payload) => application.keyFor(kid, payload));
+    const pool = new TransactionPool(verifier);
+    const ledger = new CometLedger({ application, verifier, pool, rpc: new CometRpc(options.rpcPort) });
+    const handler = new AbciApplication({
+      application,
+      pool,
+      genesisHash: ledger.#genesisHash,
+      softwareVersion,
+      log,
+      onCommitted: (block) => ledger.#committed(block),
+      onDropped: (hash, reason) => ledger.#submissions.refuse(hash, reason),
+    });
+    try {
+      ledger.#server = await AbciServer.listen(abci, handler.handle, log);
+    } catch (error) {
+      await ledger.close();
+      throw error;
+    }
+    return ledger;
+  }
+
+  /** What CometBFT's `proxy_app` must say. */
+  proxyApp(): string {
+    return this.#server?.proxyApp() ?? '';
+  }
+
+  /**
+   * Resolves when the transaction is in a block that is on this member's disk; `code` tells whether the contract
+   * accepted it. Rejects with a SalusError: `undecided` where that is not known yet, any other where no block has it.
+   */
+  async submit(bytes: Uint8Array): Promise<Submitted> {
+    if (this.#closing) throw ledgerError('closed');
+    const { payload, hash: digest } = parseTransaction(bytes);
+    const hash = toHex(digest);
+    const before = await this.#finder.transaction(hash);
+    if (before) return submittedOf(before);
+    try {
+      return await this.#submissions.add(hash, bytes, payload.validUntil);
+    } catch (error) {
+      const isReplayed = error instanceof SalusError && error.code === kernelErrors.replayed.code;
+      const committed = isReplayed ? await this.#finder.transaction(hash) : undefined;
+      if (committed) return submittedOf(committed);
+      throw error;
+    }
+  }
+
+  /** Stored bytes (salt ‖ version ‖ CBOR) of committed state. */
+  get(stateKey: string): Uint8Array | undefined {
+    return this.view().get(stateKey);
+  }
+
+  view(): IterableView {
+    return this.#parts.application.state.durable;
+  }
+
+  iterate(prefix: string): Iterable<[key: string, stored: Uint8Array]> {
+    return this.view().iterate(prefix);
+  }
+
+  head(): Head {
+    const { height, timeMs, appHash } = this.#parts.application.info();
+    return { height, timeMs, appHash: toHex(appHash) };
+  }
+
+  /** `ok`, or why nothing is accepted at present. */
+  status(): { ok: boolean; problem: string | undefined } {
+    if (this.#closing) return { ok: false, problem: ledgerError('closed').message };
+    return this.#parts.application.status();
+  }
+
+  /** With header and votes out of CometBFT's block store. */
+  block(height: number): Promise<Block | undefined> {
+    return this.#blocks.block(height);
+  }
+
+  transaction(hash: string): Promise<LedgerTransaction | undefined> {
+    return this.#finder.transaction(hash);
+  }
+
+  find(query: FindQuery): Promise<FindAnswer> {
+    return this.#finder.find(query);
+  }
+
+  /** Committed blocks, in order, from the next one on; returns what ends it. */
+  subscribe(listener: (block: CommittedTransactions) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Receipt of a transaction, with the state under `stateKey` right after its block where that can still be proven. */
+  async receipt(hash: string, options: { stateKey?: string } = {}): Promise<Uint8Array> {
+    const place = this.#parts.application.state.place(hash);
+    if (!place) throw ledgerError('transactionUnknown', hash);
+    await this.#reaches(place.height + 1);
+    const proving = await this.#signed.block(place.height + 1);
+    const state = options.stateKey === undefined ? undefined : this.#prove(options.stateKey);
+    if (state && !equalBytes(state.root, proving.header.appHash)) throw ledgerError('stateMoved');
+    return transactionReceipt(this.#blocks, proving.validators, place, state?.proof);
+  }
+
+  /** Receipt of presence or absence under a state key at the head. */
+  async stateProof(stateKey: string): Promise<Uint8Array> {
+    const { root, proof, height } = this.#prove(stateKey);
+    const proving = await this.#provingBlock(height, root);
+    const block = await this.#blocks.existing(proving.header.height);
+    return stateReceipt(block, proving.validators, proof);
+  }
+
+  /** What whoever checks receipts of this chain needs to trust: its genesis. */
+  anchor(): Anchor {
+    const { chain, timeMs, validators } = this.genesis;
+    const keys: Validator[] = validators.map(({ publicKey, power }) => ({
+      publicKey: fromBase64url(publicKey),
+      power,
+    }));
+    return genesisAnchor({ chain, timeMs, genesisHash: this.#genesisHash, validators: keys });
+  }
+
+  /** What CometBFT says of itself, its peers and its evidence. */
+  consensus(method: 'status' | 'net_info' | 'num_unconfirmed_txs'): Promise<unknown> {
+    return this.#parts.rpc.call(method);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { application, verifier, rpc } = this.#parts;
+    this.#submissions.close();
+    await this.#server?.close();
+    await verifier.close();
+    rpc.close();
+    await application.close();
+  }
+
+  #committed(block: CommittedTransactions): void {
+    this.#submissions.committed(block);
+    for (const wake of this.#proofWaiters) wake();
+    for (const listener of this.#listeners) listener(block);
+  }
+
+  #prove(stateKey: string): { proof: ReceiptState; root: Uint8Array; height: number } {
+    const { key, stored, proof, appHash, height } = this.#parts.application.query(stateKey);
+    return { proof: { key, stored, proof }, root: appHash, height };
+  }
+
+  /** The earliest block at hand whose header says `root`: an idle chain makes none for a while. */
+  async #provingBlock(height: number, root: Uint8Array): Promise<LightBlock> {
+    if (height > 0 && this.head().height >= height) {
+      const block = await this.#signed.block(height);
+      if (equalBytes(block.header.appHash, root)) return block;
+    }
+    await this.#reaches(height + 1);
+    return this.#signed.block(height + 1);
+  }
+
+  /** Waits until this member has committed the block. */
+  async #reaches(height: number): Promise<void> {
+    const until = performance.now() + proofWaitMsMax;
+    while (this.head().height < height) {
+      const leftMs = until - performance.now();
+      if (leftMs <= 0 || this.#closing) throw ledgerError('receiptNotReady');
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          clearTimeout(timer);
+          this.#proofWaiters.delete(wake);
+          resolve();
+        };
+        const timer = setTimeout(wake, leftMs);
+        this.#proofWaiters.add(wake);
+      });
+    }
+  }
+}
+
+function submittedOf({ hash, height, index, code, log, cost, events, outputs, data }: LedgerTransaction): Submitted {
+  return { hash, height, index, code, log, cost, events, outputs, data };
+}
