@@ -3,6 +3,12 @@ export * from './errors.ts';
 export * from './event-stream.ts';
 export * from './route.ts';
 export { routes } from './routes/all.ts';
+export {
+  fhirRoutes,
+  fhirType,
+  formType,
+  smallBundleBytesMax,
+} from './routes/fhir.ts';
 export { ImportReport, importBytesMax } from './routes/records.ts';
 export * from './schemas.ts';
 export {

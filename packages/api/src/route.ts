@@ -21,6 +21,15 @@ export interface RawBody {
   readonly stream?: true;
 }
 
+/** What a FHIR route is in the words of CapabilityStatement.rest. */
+export interface FhirInteraction {
+  readonly system?: readonly string[];
+  readonly type?: readonly string[];
+  /** Members of CapabilityStatement.rest.resource that say which conditions are understood. */
+  readonly conditional?: Readonly<Record<string, boolean | string>>;
+  readonly operation?: { readonly type: string; readonly name: string };
+}
+
 /**
  * One HTTP route, defined once: the server validates by it, the OpenAPI document shows it, the client is typed by it.
  *
@@ -36,10 +45,15 @@ export interface RouteDefinition {
   readonly auth: RouteAuth;
   readonly params?: TSchema;
   readonly query?: TSchema;
+  /** Request headers that matter here; shown, and read by the handler itself. */
+  readonly headers?: TSchema;
   readonly body?: TSchema;
   readonly rawBody?: RawBody;
   readonly bodyBytesMax?: number;
   readonly responses: Readonly<Record<number, RouteResponse>>;
+  /** How errors are told: problem details unless a standard has a form of its own. */
+  readonly errors?: 'OperationOutcome';
+  readonly interaction?: FhirInteraction;
 }
 
 /** Keeps the literal types of a definition, which `ParamsOf` and the others read. */

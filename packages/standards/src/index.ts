@@ -1,6 +1,5 @@
 export * from './errors.ts';
 export { type AccountingEntry, auditEventOf } from './fhir/audit-event.ts';
-export { authorName } from './fhir/authors.ts';
 export * from './fhir/bundle.ts';
 export * from './fhir/capability.ts';
 export * from './fhir/compartment.ts';
@@ -32,6 +31,7 @@ export * from './fhir/search/parameters.ts';
 export * from './fhir/search/parse.ts';
 export * from './fhir/search/sort.ts';
 export * from './fhir/split.ts';
+export * from './fhir/subset.ts';
 export * from './fhir/texts.ts';
 export * from './fhir/types.ts';
 export * from './fhir/validation.ts';

@@ -1,6 +1,7 @@
 import type { RouteDefinition } from '../route.ts';
 import { accessRoutes } from './access.ts';
 import { eventRoutes } from './events.ts';
+import { fhirRoutes } from './fhir.ts';
 import { historyRoutes } from './history.ts';
 import { ledgerRoutes } from './ledger.ts';
 import { operationRoutes } from './operations.ts';
@@ -18,4 +19,5 @@ export const routes = {
   ...historyRoutes,
   ...recordRoutes,
   ...staffRoutes,
+  ...fhirRoutes,
 } satisfies Record<string, RouteDefinition>;

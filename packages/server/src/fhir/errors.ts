@@ -11,6 +11,7 @@ export const FhirErrorCodes = {
   preconditionMissing: 771,
   grantExpired: 772,
   grantUsedUp: 773,
+  resourceDeleted: 776,
 } as const;
 
 export type FhirErrorCode = (typeof FhirErrorCodes)[keyof typeof FhirErrorCodes];
@@ -36,6 +37,7 @@ export const fhirErrors: ReadonlyMap<FhirErrorCode, { name: string; advice: stri
   [771, { name: 'preconditionMissing', advice: 'The version that If-Match names does not exist: create it without.' }],
   [772, { name: 'grantExpired', advice: 'The patient’s permission has run out: ask the patient again.' }],
   [773, { name: 'grantUsedUp', advice: 'The patient’s permission was for a number of uses, which are used up.' }],
+  [776, { name: 'resourceDeleted', advice: 'It was deleted; its earlier versions are in its history.' }],
 ]);
 
 /** HTTP statuses other than 400. */
@@ -47,4 +49,5 @@ export const fhirErrorStatus: readonly (readonly [FhirErrorCode, number])[] = [
   [769, 406],
   [770, 422],
   [771, 412],
+  [776, 410],
 ];

@@ -1,25 +1,37 @@
 import { ApiErrorCodes } from '@salus/api';
 import type { consent } from '@salus/contracts';
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { MemberRequester, Requester } from '../auth/requester.ts';
 import type { Exit, Question } from '../gate/question.ts';
 import { ApiFault } from '../http/problems.ts';
 import type { OrganizationRecords } from '../records/organization-records.ts';
-import { fhirType } from './outcomes.ts';
 import type { PageStore } from './pages.ts';
 
-/** One call of the FHIR interface: who asks whom, and how the answer goes back. */
+export type Query = readonly [string, string][];
+
+/** One interaction of FHIR: who asks whom for what; alone, or as one entry of a batch. */
 export interface Exchange {
   records: OrganizationRecords;
   pages: PageStore;
   requester: Requester;
-  request: FastifyRequest;
-  reply: FastifyReply;
   /** Address of the FHIR service, without a slash at its end. */
   base: string;
   nowMs(): number;
-  /** `Prefer: handling=strict` (R4 §3.1.1.3). */
-  strict: boolean;
+  /** A header of the request, or what stands for it in an entry of a batch. */
+  header(name: string): string | undefined;
+  query: Query;
+  /** The parameters came in a body, because they do not belong into addresses: no link repeats them. */
+  isForm: boolean;
+}
+
+/** `Prefer: handling=strict` (R4 §3.1.1.3). */
+export function isStrict({ header }: Exchange): boolean {
+  return /\bhandling\s*=\s*"?strict/i.test(header('prefer') ?? '');
+}
+
+/** `Prefer: return=…` (R4 §3.1.0.1.6). */
+export function preferredReturn({ header }: Exchange): 'minimal' | 'representation' | 'OperationOutcome' {
+  const wanted = /\breturn\s*=\s*"?(minimal|representation)/i.exec(header('prefer') ?? '')?.[1]?.toLowerCase();
+  return wanted === 'minimal' || wanted === 'representation' ? wanted : 'OperationOutcome';
 }
 
 /** What a token without a purpose is for. */
@@ -31,15 +43,16 @@ function purposeOf(requester: Requester): string {
 }
 
 /** A code that a header states, such as the legal basis of a disclosure; anything else counts as not stated. */
-function codeOfHeader(request: FastifyRequest, name: string): string | undefined {
-  const value = request.headers[name];
-  return typeof value === 'string' && /^[A-Za-z0-9_.:-]{1,64}$/.test(value) ? value : undefined;
+function codeOfHeader({ header }: Exchange, name: string): string | undefined {
+  const value = header(name);
+  return value !== undefined && /^[A-Za-z0-9_.:-]{1,64}$/.test(value) ? value : undefined;
 }
 
 /** `X-Legal-Basis` and `X-Authority` (the authority in whose name somebody asks) come beside the token. */
-export function questionOf({ requester, request }: Exchange, exit: Exit, action: consent.Action = 'read'): Question {
-  const legalBasis = codeOfHeader(request, 'x-legal-basis');
-  const authority = codeOfHeader(request, 'x-authority');
+export function questionOf(exchange: Exchange, exit: Exit, action: consent.Action = 'read'): Question {
+  const { requester } = exchange;
+  const legalBasis = codeOfHeader(exchange, 'x-legal-basis');
+  const authority = codeOfHeader(exchange, 'x-authority');
   return {
     requester,
     purpose: purposeOf(requester),
@@ -64,9 +77,13 @@ export function requireWriter({ requester, records }: Exchange): MemberRequester
   return requester;
 }
 
+export function isOwnSystem({ requester, records }: Pick<Exchange, 'requester' | 'records'>): boolean {
+  const isOwn = requester.kind === 'member' && requester.organization.did === records.organization.profile.did;
+  return isOwn && requester.subject.kind === 'system';
+}
+
 export function requireSystem(exchange: Exchange): void {
-  const { subject } = requireWriter(exchange);
-  if (subject.kind !== 'system') throw new ApiFault(ApiErrorCodes.tokenNotAllowed);
+  if (!isOwnSystem(exchange)) throw new ApiFault(ApiErrorCodes.tokenNotAllowed);
 }
 
 /** Who stays the same over the pages of one search. */
@@ -75,10 +92,6 @@ export function requesterKey(requester: Requester): string {
   const { subject, organization, purpose, roles } = requester;
   const person = subject.kind === 'system' ? 'system' : `${subject.kind}:${subject.id}`;
   return JSON.stringify(['member', organization.did, person, purpose ?? '', [...roles].sort()]);
-}
-
-export function sendText(reply: FastifyReply, text: string): FastifyReply {
-  return reply.header('cache-control', 'no-store').type(fhirType).send(Buffer.from(text));
 }
 
 /** Answers of absence come at multiples of this, so that their time does not tell why. */

@@ -1,23 +1,26 @@
-import { ApiErrorCodes } from '@salus/api';
+import { ApiErrorCodes, fhirRoutes, fhirType, formType, type RouteDefinition, smallBundleBytesMax } from '@salus/api';
 import { capabilityStatement, RESOURCE_TYPES, searchableTypes, standardsErrors } from '@salus/standards';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Authenticator } from '../auth/authenticator.ts';
+import { allowedMethods } from '../http/allowed-methods.ts';
+import { describedRoute } from '../http/mount.ts';
 import { ApiFault, addErrorTable, RuleFault, setErrorStatus } from '../http/problems.ts';
 import type { NodePart } from '../node/parts.ts';
 import type { NodeContext } from '../node/start-node.ts';
 import { softwareVersion } from '../node/version.ts';
 import type { OrganizationRecords } from '../records/organization-records.ts';
 import { recordsOf } from '../records/records-part.ts';
+import { type Answer, answer, sendAnswer } from './answer.ts';
+import { handleBundle } from './bundles.ts';
 import { FhirErrorCodes, fhirErrorStatus, fhirErrors } from './errors.ts';
-import { type Exchange, sendText } from './exchange.ts';
-import { fhirType, sendOutcome } from './outcomes.ts';
+import { everythingOf } from './everything.ts';
+import { type Exchange, isOwnSystem } from './exchange.ts';
+import { historyOf } from './history.ts';
+import { sendOutcome } from './outcomes.ts';
 import { PageStore } from './pages.ts';
-import { everythingOf, historyOf, readResource } from './reads.ts';
+import { readResource } from './reads.ts';
 import { searchType } from './search.ts';
-import { createResource, updateResource, writeBundle } from './writes.ts';
+import { createResource, deleteResource, updateByCondition, updateResource } from './writes.ts';
 
-/** Body of one Bundle at the FHIR base, which only the organisation's system may send. */
-export const bundleBytesMax = 64 * 1_048_576;
 const cursorKeyName = 'fhir-cursor';
 const softwareDate = '2026-11-21';
 const prefix = '/org/:slug/fhir/R4';
@@ -30,7 +33,7 @@ interface Params {
   version: string;
 }
 
-type Handler = (exchange: Exchange, params: Params, request: FastifyRequest) => Promise<FastifyReply> | FastifyReply;
+type Handler = (exchange: Exchange, params: Params, request: FastifyRequest) => Promise<Answer>;
 
 function publishErrors(): void {
   addErrorTable(fhirErrors);
@@ -55,10 +58,29 @@ function checkType(type: string | undefined): void {
   if (type !== undefined && !RESOURCE_TYPES.has(type)) throw new ApiFault(ApiErrorCodes.notFound);
 }
 
+/** An id that cannot exist gets the same answer as one that does not. */
+function checkId(id: string | undefined): string {
+  return id !== undefined && idPattern.test(id) ? id : 'none';
+}
+
 function queryOf(request: FastifyRequest): [string, string][] {
   const [, text = ''] = request.url.split(/\?(.*)/s);
   const form = typeof request.body === 'string' ? request.body : '';
   return [...new URLSearchParams(text), ...new URLSearchParams(form)];
+}
+
+function headerOf(request: FastifyRequest): Exchange['header'] {
+  return (name) => {
+    const value = request.headers[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  };
+}
+
+/** A form where a resource is wanted, or the other way round, would otherwise be taken for an empty body. */
+function checkContentType({ rawBody }: RouteDefinition, { body, headers }: FastifyRequest): void {
+  if (rawBody === undefined || body === undefined) return;
+  const [type = ''] = (headers['content-type'] ?? '').split(';');
+  if (!rawBody.types.includes(type.trim().toLowerCase())) throw new ApiFault(ApiErrorCodes.unsupportedContentType);
 }
 
 function bytesOf(request: FastifyRequest): Uint8Array {
@@ -68,14 +90,45 @@ function bytesOf(request: FastifyRequest): Uint8Array {
   return new Uint8Array(request.body);
 }
 
-class FhirRoutes {
+/** The interactions that an entry of a batch may ask for, by the same functions as the routes. */
+async function dispatch(exchange: Exchange, method: string, path: string): Promise<Answer> {
+  const [type, id, history, version, ...more] = path.split('/');
+  checkType(type);
+  const isKnown = type !== undefined && type !== '' && more.length === 0;
+  if (isKnown && method === 'GET') {
+    if (id === undefined) return await searchType(exchange, type);
+    if (history === undefined) return await readResource(exchange, type, checkId(id));
+    if (history === '_history' && version === undefined) return await historyOf(exchange, type, checkId(id));
+    if (history === '_history') return await readResource(exchange, type, checkId(id), version);
+  }
+  if (isKnown && method === 'DELETE' && id !== undefined && history === undefined) {
+    return await deleteResource(exchange, type, checkId(id));
+  }
+  throw new RuleFault(FhirErrorCodes.bundleUnsupported, { detail: 'A batch cannot ask for this.' });
+}
+
+const handlers: Readonly<Record<keyof typeof fhirRoutes, Handler | undefined>> = {
+  // Answers without a token, and so without an exchange.
+  fhirMetadata: undefined,
+  fhirBundle: (exchange, _params, request) => handleBundle(exchange, bytesOf(request), dispatch),
+  fhirSearch: (exchange, { type }) => searchType(exchange, type),
+  fhirSearchForm: (exchange, { type }) => searchType({ ...exchange, isForm: true }, type),
+  fhirCreate: (exchange, { type }, request) => createResource(exchange, type, bytesOf(request)),
+  fhirConditionalUpdate: (exchange, { type }, request) => updateByCondition(exchange, type, bytesOf(request)),
+  fhirRead: (exchange, { type, id }) => readResource(exchange, type, checkId(id)),
+  fhirUpdate: (exchange, { type, id }, request) => updateResource(exchange, type, id, bytesOf(request)),
+  fhirDelete: (exchange, { type, id }) => deleteResource(exchange, type, checkId(id)),
+  fhirHistory: (exchange, { type, id }) => historyOf(exchange, type, checkId(id)),
+  fhirVersion: (exchange, { type, id, version }) => readResource(exchange, type, checkId(id), version),
+  fhirEverything: (exchange, { id }) => everythingOf(exchange, checkId(id)),
+};
+
+class FhirService {
   readonly #context: NodeContext;
-  readonly #authenticator: Authenticator;
   readonly #pages = new Map<string, PageStore>();
 
-  constructor(context: NodeContext, authenticator: Authenticator) {
+  constructor(context: NodeContext) {
     this.#context = context;
-    this.#authenticator = authenticator;
   }
 
   #records(slug: string): OrganizationRecords {
@@ -92,102 +145,73 @@ class FhirRoutes {
     return made;
   }
 
-  /** Before the body is taken in: nobody unknown fills the memory. */
-  async #authenticate(request: FastifyRequest): Promise<void> {
-    const { slug } = request.params as Params;
-    const path = request.url.split('?')[0] ?? '';
-    const { authorization } = request.headers;
-    const input = { authorization, method: request.method, path, slug };
-    request.requester = await this.#authenticator.authenticate('member-or-wallet', input);
-  }
+  /** Before the body of a Bundle is taken in: only the organisation's own system fills so much memory. */
+  checkSize = async (request: FastifyRequest): Promise<void> => {
+    const { requester } = request;
+    if (requester === undefined) throw new ApiFault(ApiErrorCodes.tokenMissing);
+    const records = this.#records((request.params as Params).slug);
+    if (isOwnSystem({ requester, records })) return;
+    const bytes = Number(request.headers['content-length'] ?? Number.NaN);
+    if (!(bytes <= smallBundleBytesMax)) throw new ApiFault(ApiErrorCodes.bodyTooLarge);
+  };
 
-  /** A route of the organisation's own systems, whose bodies may be large. */
-  systemHandler(handle: Handler) {
-    const { onRequest, handler } = this.handler(handle);
-    const requireSystem = async ({ requester, params }: FastifyRequest): Promise<void> => {
-      const isOwn = requester?.kind === 'member' && requester.organization.slug === (params as Params).slug;
-      if (!isOwn || requester.subject.kind !== 'system') throw new ApiFault(ApiErrorCodes.tokenNotAllowed);
+  async answer(handle: Handler, request: FastifyRequest): Promise<Answer> {
+    const params = request.params as Params;
+    const { slug, type } = params;
+    const { requester } = request;
+    if (requester === undefined) throw new ApiFault(ApiErrorCodes.tokenMissing);
+    const records = this.#records(slug);
+    checkAccept(request);
+    checkType(type);
+    const exchange: Exchange = {
+      records,
+      pages: this.#pagesOf(slug, records),
+      requester,
+      base: baseOf(request, slug),
+      nowMs: this.#context.nowMs,
+      header: headerOf(request),
+      query: queryOf(request),
+      isForm: false,
     };
-    return { onRequest: [onRequest, requireSystem], bodyLimit: bundleBytesMax, handler };
+    return await handle(exchange, params, request);
   }
 
-  handler(handle: Handler) {
-    const onRequest = (request: FastifyRequest): Promise<void> => this.#authenticate(request);
-    const handler = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-      const params = request.params as Params;
-      const { slug, type } = params;
-      const { requester } = request;
-      if (requester === undefined) throw new ApiFault(ApiErrorCodes.tokenMissing);
-      const records = this.#records(slug);
-      checkAccept(request);
-      checkType(type);
-      const strict = /handling\s*=\s*strict/i.test(String(request.headers.prefer ?? ''));
-      const base = baseOf(request, slug);
-      const { nowMs } = this.#context;
-      const pages = this.#pagesOf(slug, records);
-      return await handle({ records, pages, requester, request, reply, base, nowMs, strict }, params, request);
-    };
-    return { onRequest, handler };
-  }
-
-  metadata(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  /** True to what is there: the routes say which interactions they are. */
+  metadata(request: FastifyRequest): Answer {
     const { slug } = request.params as Params;
     this.#records(slug);
+    const found = Object.values<RouteDefinition>(fhirRoutes).flatMap(({ interaction }) => interaction ?? []);
     const statement = capabilityStatement({
       url: baseOf(request, slug),
       date: softwareDate,
       version: softwareVersion,
       types: searchableTypes(),
-      interactions: ['read', 'vread', 'history-instance', 'search-type', 'create', 'update'],
+      system: found.flatMap(({ system }) => system ?? []),
+      interactions: found.flatMap(({ type }) => type ?? []),
+      conditional: Object.assign({}, ...found.map(({ conditional }) => conditional)),
+      operations: found.flatMap(({ operation }) => operation ?? []),
     });
-    return sendText(reply, JSON.stringify(statement));
+    return answer(JSON.stringify(statement));
   }
 }
 
-function checkId(id: string): string {
-  // An id that cannot exist gets the same answer as one that does not.
-  return idPattern.test(id) ? id : 'none';
-}
-
-function addReads(http: FastifyInstance, routes: FhirRoutes): void {
-  http.get('/metadata', (request, reply) => routes.metadata(request, reply));
-  const searching = routes.handler((exchange, { type }, request) => searchType(exchange, type, queryOf(request)));
-  http.get('/:type', searching);
-  http.post('/:type/_search', searching);
-  http.get(
-    '/:type/:id',
-    routes.handler((exchange, { type, id }) => readResource(exchange, type, checkId(id))),
-  );
-  http.get(
-    '/:type/:id/_history',
-    routes.handler((exchange, { type, id }) => historyOf(exchange, type, checkId(id))),
-  );
-  http.get(
-    '/:type/:id/_history/:version',
-    routes.handler((exchange, { type, id, version }) => readResource(exchange, type, checkId(id), version)),
-  );
-  http.get(
-    '/Patient/:id/$everything',
-    routes.handler((exchange, { id }, request) => {
-      const types = new URLSearchParams(queryOf(request)).getAll('_type').join(',');
-      return everythingOf(exchange, checkId(id), types);
-    }),
-  );
-}
-
-function addWrites(http: FastifyInstance, routes: FhirRoutes): void {
-  http.post(
-    '/',
-    routes.systemHandler((exchange, _params, request) => writeBundle(exchange, bytesOf(request))),
-  );
-  http.post(
-    '/:type',
-    routes.handler((exchange, { type }, request) => createResource(exchange, type, bytesOf(request))),
-  );
-  http.put(
-    '/:type/:id',
-    routes.handler((exchange, { type, id }, request) => updateResource(exchange, type, id, bytesOf(request))),
-  );
+function mountRoutes(http: FastifyInstance, context: NodeContext): void {
+  const service = new FhirService(context);
+  for (const [id, definition] of Object.entries<RouteDefinition>(fhirRoutes)) {
+    const handle = handlers[id as keyof typeof fhirRoutes];
+    const { onRequest, ...described } = describedRoute(definition, context.authenticator);
+    const checks = id === 'fhirBundle' ? [...onRequest, service.checkSize] : onRequest;
+    http.route({
+      ...described,
+      onRequest: checks,
+      url: described.url === prefix ? '/' : described.url.slice(prefix.length),
+      handler: async (request, reply) => {
+        checkContentType(definition, request);
+        const found = handle === undefined ? service.metadata(request) : await service.answer(handle, request);
+        return sendAnswer(reply, found);
+      },
+    });
+  }
 }
 
 /** Bodies are taken as bytes: the original is kept as it came. */
@@ -195,9 +219,16 @@ function takeBodies(http: FastifyInstance): void {
   http.removeAllContentTypeParsers();
   const types = [fhirType, 'application/json', 'application/json+fhir'];
   http.addContentTypeParser(types, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-  http.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) =>
-    done(null, body),
-  );
+  http.addContentTypeParser(formType, { parseAs: 'string' }, (_request, body, done) => done(null, body));
+}
+
+/** What is no route here, in the words of FHIR. */
+function answerUnknown(http: FastifyInstance, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const methods = allowedMethods(http, request.url);
+  if (methods.length === 0) return sendOutcome(request, reply, new ApiFault(ApiErrorCodes.notFound));
+  const allow = methods.join(', ');
+  if (request.method === 'OPTIONS') return reply.code(204).header('allow', allow).send();
+  return sendOutcome(request, reply, new ApiFault(ApiErrorCodes.methodNotAllowed, { headers: { allow } }));
 }
 
 /** FHIR R4 at `/org/{slug}/fhir/R4`. What it gives out comes from the consent gate and from nowhere else. */
@@ -205,21 +236,16 @@ export const fhirPart: NodePart = {
   name: 'fhir',
   async start(context) {
     publishErrors();
-    const routes = new FhirRoutes(context, context.authenticator);
     context.app.http.register(
       async (http) => {
         http.setErrorHandler((error, request, reply) => {
-          const answer = sendOutcome(request, reply, error);
+          const sent = sendOutcome(request, reply, error);
           if (reply.statusCode === 500) context.log.fault(request.id, request.routeOptions.url, error);
-          return answer;
+          return sent;
         });
+        http.setNotFoundHandler((request, reply) => answerUnknown(http, request, reply));
         takeBodies(http);
-        addReads(http, routes);
-        addWrites(http, routes);
-        const nothing = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
-          sendOutcome(request, reply, new ApiFault(ApiErrorCodes.notFound));
-        http.all('/*', nothing);
-        http.route({ method: ['GET', 'PUT', 'PATCH', 'DELETE'], url: '/', handler: nothing });
+        mountRoutes(http, context);
       },
       { prefix },
     );

@@ -1,9 +1,8 @@
+import { fhirType } from '@salus/api';
 import { type IssueType, operationOutcome, type Resource } from '@salus/standards';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { headersOf, problemOf, RuleFault } from '../http/problems.ts';
 import { type FhirErrorCode, FhirErrorCodes } from './errors.ts';
-
-export const fhirType = 'application/fhir+json';
 
 /** Several problems in one answer: the entries of a Bundle that were refused. */
 export class FhirFault extends Error {
@@ -30,6 +29,7 @@ const issueTypes: Readonly<Record<number, IssueType>> = {
   405: 'not-supported',
   406: 'not-supported',
   409: 'conflict',
+  410: 'not-found',
   412: 'conflict',
   413: 'too-costly',
   415: 'not-supported',

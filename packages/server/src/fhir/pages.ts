@@ -1,6 +1,6 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { consent } from '@salus/contracts';
-import { StandardsErrorCodes, standardsError } from '@salus/standards';
+import { type Search, StandardsErrorCodes, standardsError } from '@salus/standards';
 import type { Question } from '../gate/question.ts';
 import type { StoredResource } from '../records/resource-store.ts';
 import type { Presented } from './present.ts';
@@ -13,6 +13,8 @@ const macBytes = 32;
 
 /** What one search released: decided, recorded and opened once; later pages come from here. */
 export interface ReleasedSearch {
+  /** Stays here: no address of a page says what was searched for. */
+  search: Search;
   question: Question;
   matches: Presented[];
   /** By `Type/id`: what `_include` brought. */
@@ -30,7 +32,7 @@ interface CursorContent {
   offset: number;
 }
 
-/** Pages of released searches, and the cursors that name them: signed, short-lived, good for one requester and query. */
+/** Pages of released searches, and the cursors that name them: signed, short-lived, good for one requester and address. */
 export class PageStore {
   readonly #key: Uint8Array;
   readonly #nowMs: () => number;
@@ -76,7 +78,7 @@ export class PageStore {
     return `${text}.${this.#mac(text, binding).toString('base64url')}`;
   }
 
-  /** Throws `searchCursorInvalid` for a cursor of another requester or query, an old one, and any other text. */
+  /** Throws `searchCursorInvalid` for a cursor of another requester or address, an old one, and any other text. */
   open(cursor: string, binding: string): { released: ReleasedSearch; content: CursorContent } {
     const [text = '', mac = ''] = cursor.split('.');
     const given = Buffer.from(mac, 'base64url');

@@ -5,27 +5,40 @@ import {
   parseSearch,
   type Resource,
   type Search,
+  StandardsErrorCodes,
   searchsetBundle,
+  selfLink,
+  standardsError,
+  subsetOf,
 } from '@salus/standards';
-import type { FastifyReply } from 'fastify';
+import { AccessErrorCodes } from '../access/errors.ts';
+import { RuleFault } from '../http/problems.ts';
 import type { StoredResource } from '../records/resource-store.ts';
 import { Turn } from '../records/turn.ts';
+import { type Answer, answer } from './answer.ts';
 import { candidatesOf } from './candidates.ts';
-import { type Exchange, questionOf, requesterKey, sendText, waitAsForAbsence } from './exchange.ts';
+import { type Exchange, isStrict, questionOf, requesterKey, waitAsForAbsence } from './exchange.ts';
 import type { ReleasedSearch } from './pages.ts';
 import { mayInclude, mayMatch } from './prefilter.ts';
 import { type Presented, present, textOfResource } from './present.ts';
 
-type Query = [string, string][];
-
-/** What a cursor is bound to: the query without the place in its answer. */
-function bindingOf(exchange: Exchange, type: string, query: Query): string {
-  const kept = query.filter(([name]) => !['_cursor', '_count', '_offset'].includes(name));
-  return JSON.stringify([requesterKey(exchange.requester), exchange.records.organization.profile.did, type, kept]);
-}
+/** What one search may hold in memory; of more the requester is told to ask for less. */
+export const releasedBytesMax = 32 * 1_048_576;
+/** What may stand beside a cursor: everything else was said when the search began. */
+const besideCursor: ReadonlySet<string> = new Set(['_cursor', '_count', '_format', '_pretty']);
 
 function nameOf({ type, id }: StoredResource): string {
   return `${type}/${id}`;
+}
+
+/** Counts what has been opened, and refuses to hold more than an answer may. */
+export class HeldBytes {
+  #bytes = 0;
+
+  add({ bytes }: Presented): void {
+    this.#bytes += bytes;
+    if (this.#bytes > releasedBytesMax) throw new RuleFault(AccessErrorCodes.answerTooLarge);
+  }
 }
 
 /** What `_include` may bring, by the index; the matches decide in the end. */
@@ -53,20 +66,23 @@ async function release(exchange: Exchange, search: Search): Promise<ReleasedSear
   const wanted = new Set(candidates);
   const matches: Presented[] = [];
   const opened = new Map<string, Presented>();
+  const held = new HeldBytes();
   const turn = new Turn();
   for await (const { stored, content } of await gate.release(question, all)) {
     const presented = present(stored, content);
-    if (!wanted.has(stored)) opened.set(nameOf(stored), presented);
+    const isWanted = wanted.has(stored);
+    if (!isWanted) opened.set(nameOf(stored), presented);
     else if (matchesSearch(presented.resource, search, { base: exchange.base, nowMs: exchange.nowMs() })) {
       matches.push(presented);
-    }
+    } else continue;
+    held.add(presented);
     await turn.yieldWhenLong();
   }
   const compare = compareForSearch(search);
   matches.sort((left, right) => compare(left.resource, right.resource));
   const named = new Set(matches.flatMap(({ resource }) => includedReferences(resource, search)));
   const included = new Map([...opened].filter(([name]) => named.has(name)));
-  return { question, matches, included, decisions };
+  return { search, question, matches, included, decisions };
 }
 
 /** What of a page may still be given: revoked since then is absent; a use that this search took counts once. */
@@ -87,34 +103,74 @@ function includedOf(released: ReleasedSearch, search: Search, matches: readonly 
   return [...names].flatMap((name) => released.included.get(name) ?? []);
 }
 
-const resourcesOf = (list: readonly Presented[]): Resource[] => list.map(({ resource }) => resource);
+/** Where a page stands in its search. */
+interface Place {
+  /** The address that the pages share. */
+  address: string;
+  self: string;
+  offset: number;
+  count: number;
+  /** Name of the kept search, where an earlier page has kept it. */
+  kept?: string;
+}
 
-/** Type search (R4 §3.1.1): consent first, then matching, so that totals, pages and includes agree. */
-export async function searchType(exchange: Exchange, type: string, query: Query): Promise<FastifyReply> {
-  const startMs = performance.now();
-  const { strict, pages, base } = exchange;
-  const search = parseSearch(type, query, { strict });
-  const binding = bindingOf(exchange, type, query);
-  const resumed = search.cursor === undefined ? undefined : pages.open(search.cursor, binding);
-  const released = resumed?.released ?? (await release(exchange, search));
-  const offset = resumed?.content.offset ?? search.offset;
-  const page = released.matches.slice(offset, offset + search.count);
-  const matches = resumed === undefined ? page : stillPermitted(exchange, released, page);
+function bindingOf({ requester, records }: Exchange, address: string): string {
+  return JSON.stringify([requesterKey(requester), records.organization.profile.did, address]);
+}
+
+function pageLink(address: string, cursor: string, count: number): string {
+  return `${address}?${new URLSearchParams({ _cursor: cursor, _count: String(count) })}`;
+}
+
+/** One page of what was released; what comes after it is kept, and found by a cursor that says nothing. */
+export function pageText(exchange: Exchange, released: ReleasedSearch, place: Place): string {
+  const { base, pages } = exchange;
+  const { address, self, offset, count, kept } = place;
+  const { search } = released;
+  const page = released.matches.slice(offset, offset + count);
+  const matches = kept === undefined ? page : stillPermitted(exchange, released, page);
   const included = includedOf(released, search, matches);
-  const more = offset + search.count < released.matches.length && !search.countOnly;
-  const name = more ? (resumed?.content.search ?? pages.keep(released)) : undefined;
-  const nextCursor = name && pages.cursor({ search: name, offset: offset + search.count }, binding);
+  const more = count > 0 && offset + count < released.matches.length && !search.countOnly;
+  const name = more ? (kept ?? pages.keep(released)) : undefined;
+  const cursor = name && pages.cursor({ search: name, offset: offset + count }, bindingOf(exchange, address));
+  const partsOf = (list: readonly Presented[]): Resource[] =>
+    list.map(({ resource }) => subsetOf(resource, search.subset));
   const bundle = searchsetBundle({
     base,
     search,
-    query,
-    matches: resourcesOf(matches),
-    included: resourcesOf(resumed === undefined ? included : stillPermitted(exchange, released, included)),
+    self,
+    ...(cursor !== undefined && { next: pageLink(address, cursor, count) }),
+    matches: partsOf(matches),
+    included: partsOf(kept === undefined ? included : stillPermitted(exchange, released, included)),
     total: released.matches.length,
-    more,
-    ...(nextCursor !== undefined && { nextCursor }),
     nowMs: exchange.nowMs(),
   });
+  return textOfResource(bundle);
+}
+
+/** A later page. Throws `searchCursorInvalid` where anything but the size of the page is asked for anew. */
+export function laterPage(exchange: Exchange, address: string, cursor: string): Answer {
+  if (exchange.query.some(([name]) => !besideCursor.has(name))) {
+    throw standardsError(StandardsErrorCodes.searchCursorInvalid);
+  }
+  const { released, content } = exchange.pages.open(cursor, bindingOf(exchange, address));
+  const asked = parseSearch(released.search.type, exchange.query);
+  const isSized = exchange.query.some(([name]) => name === '_count') && asked.count > 0;
+  const count = isSized ? asked.count : released.search.count;
+  const self = pageLink(address, cursor, count);
+  return answer(pageText(exchange, released, { address, self, offset: content.offset, count, kept: content.search }));
+}
+
+/** Type search (R4 §3.1.1): consent first, then matching, so that totals, pages and includes agree. */
+export async function searchType(exchange: Exchange, type: string): Promise<Answer> {
+  const startMs = performance.now();
+  const { base, query, isForm } = exchange;
+  const address = `${base}/${type}`;
+  const search = parseSearch(type, query, { strict: isStrict(exchange) });
+  if (search.cursor !== undefined) return laterPage(exchange, address, search.cursor);
+  const released = await release(exchange, search);
+  const self = isForm ? `${address}/_search` : selfLink(base, search, query);
+  const text = pageText(exchange, released, { address, self, offset: search.offset, count: search.count });
   if (released.matches.length === 0) await waitAsForAbsence(startMs);
-  return sendText(exchange.reply, textOfResource(bundle));
+  return answer(text);
 }

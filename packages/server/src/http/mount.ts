@@ -90,6 +90,18 @@ function firstSuccess(definition: RouteDefinition): number {
   return found ?? 200;
 }
 
+/** What the router needs to know of a definition before any handler: where, what for, who, and how much. */
+export function describedRoute(definition: RouteDefinition, authenticator: Authenticator) {
+  const bytesMax = definition.bodyBytesMax ?? definition.rawBody?.bytesMax;
+  return {
+    method: definition.method,
+    url: fastifyPath(definition.path),
+    config: { definition },
+    ...(bytesMax !== undefined && { bodyLimit: bytesMax }),
+    onRequest: definition.auth === 'none' ? [] : [authenticate(definition, authenticator)],
+  };
+}
+
 function addRoute(
   http: FastifyInstance,
   definition: RouteDefinition,
@@ -99,15 +111,9 @@ function addRoute(
   const rest = restParameter(definition.path);
   const success = firstSuccess(definition);
   const type = definition.responses[success]?.type;
-  const needsToken = definition.auth !== 'none';
   http.route({
-    method: definition.method,
-    url: fastifyPath(definition.path),
+    ...describedRoute(definition, authenticator),
     schema: schemaOf(definition),
-    config: { definition },
-    ...(definition.rawBody === undefined ? {} : { bodyLimit: definition.rawBody.bytesMax }),
-    ...(definition.bodyBytesMax === undefined ? {} : { bodyLimit: definition.bodyBytesMax }),
-    ...(needsToken ? { onRequest: authenticate(definition, authenticator) } : {}),
     ...(rest === undefined ? {} : { preValidation: nameRest(rest) }),
     handler: async (request, reply) => {
       if (definition.rawBody !== undefined && !isRawBody(definition.rawBody, request.body)) throw emptyBody();

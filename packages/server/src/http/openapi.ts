@@ -36,7 +36,7 @@ function responsesOf(definition: RouteDefinition): Record<string, unknown> {
   const entries = Object.entries(definition.responses).map(([status, response]) => {
     const type = response.type ?? (response.schema === undefined ? undefined : 'application/json');
     const content = type === undefined ? undefined : { [type]: { schema: response.schema ?? {} } };
-    return [status, content === undefined ? { description: response.description } : { ...response, content }];
+    return [status, { description: response.description, ...(content !== undefined && { content }) }];
   });
   return Object.fromEntries(entries);
 }
@@ -53,6 +53,7 @@ function documented(definition: RouteDefinition): FastifySchema & Record<string,
     security: security[definition.auth],
     ...(definition.params === undefined ? {} : { params: definition.params }),
     ...(definition.query === undefined ? {} : { querystring: definition.query }),
+    ...(definition.headers === undefined ? {} : { headers: definition.headers }),
     ...(definition.body === undefined ? {} : { body: definition.body }),
     ...(content === undefined ? {} : { body: { description: raw?.description, content } }),
     response: responsesOf(definition),

@@ -1,28 +1,26 @@
 import { operationOutcome } from './outcome.ts';
 import { listReferences, parseReference } from './references.ts';
 import { searchParametersOf } from './search/parameters.ts';
-import type { Search } from './search/parse.ts';
+import { type Search, safeName } from './search/parse.ts';
 import { isObject, type JsonObject, type Resource, valuesAt } from './types.ts';
 
 export type SearchsetPage = {
   /** Base URL of the FHIR service, without a slash at its end. */
   base: string;
   search: Search;
-  /** The query as it came, for the self link; paging parameters are replaced. */
-  query: Iterable<[string, string]>;
+  /** Address of this page, and of the next where there is one (`selfLink`). */
+  self: string;
+  next?: string;
   matches: Resource[];
   included?: Resource[];
   /** Left out where the total must not or need not be told. */
   total?: number;
-  /** Whether more matches follow; by cursor where the server gives one, else by offset. */
-  more?: boolean;
-  nextCursor?: string;
   nowMs?: number;
 };
 
 /** Bundle of type searchset (R4 §3.1.1.1) with paging links, included resources, and what was ignored. */
 export function searchsetBundle(page: SearchsetPage): Resource {
-  const { base, search, matches, included = [], total, nowMs } = page;
+  const { base, search, self, next, matches, included = [], total, nowMs } = page;
   const entry: JsonObject[] = [];
   if (!search.countOnly) {
     for (const resource of matches) entry.push(entryOf(base, resource, 'match'));
@@ -34,7 +32,7 @@ export function searchsetBundle(page: SearchsetPage): Resource {
     type: 'searchset',
     ...(nowMs === undefined ? {} : { timestamp: new Date(nowMs).toISOString() }),
     ...(total === undefined || (search.total === 'none' && !search.countOnly) ? {} : { total }),
-    link: pageLinks(page),
+    link: [{ relation: 'self', url: self }, ...(next === undefined ? [] : [{ relation: 'next', url: next }])],
     ...(entry.length > 0 ? { entry } : {}),
   };
 }
@@ -44,7 +42,8 @@ function entryOf(base: string, resource: Resource, mode: string): JsonObject {
   return { ...fullUrl, resource, search: { mode } };
 }
 
-function ignoredOutcome(search: Search): Resource {
+/** What an answer says of parameters that had no effect (R4 §3.1.1.3). */
+export function ignoredOutcome(search: Search): Resource {
   return operationOutcome(
     search.ignored.map(({ code, message }) => ({ severity: 'warning', type: 'not-supported', code, text: message })),
   );
@@ -52,21 +51,15 @@ function ignoredOutcome(search: Search): Resource {
 
 const PAGING = new Set(['_offset', '_cursor', '_count']);
 
-function pageLinks({ base, search, query, more, nextCursor }: SearchsetPage): JsonObject[] {
+/**
+ * The search as it was understood (R4 §3.1.1.3): what was ignored is not in it, nor what had no value. Only for a search
+ * that came as an address: what somebody sent in a body to keep it out of addresses does not belong here.
+ */
+export function selfLink(base: string, search: Search, query: Iterable<[string, string]>): string {
   const ignored = new Set(search.ignored.map(({ name }) => name));
-  const kept = [...query].filter(([name]) => !PAGING.has(name) && !ignored.has(name));
-  const url = (...paging: [string, string][]) => {
-    const parameters = new URLSearchParams([...kept, ['_count', String(search.count)], ...paging]);
-    return `${base}/${search.type}?${parameters}`;
-  };
-  const at: [string, string][] = search.offset > 0 ? [['_offset', String(search.offset)]] : [];
-  const self: [string, string][] = search.cursor === undefined ? at : [['_cursor', search.cursor]];
-  const links: JsonObject[] = [{ relation: 'self', url: url(...self) }];
-  if (!more || search.countOnly) return links;
-  const next: [string, string] =
-    nextCursor === undefined ? ['_offset', String(search.offset + search.count)] : ['_cursor', nextCursor];
-  links.push({ relation: 'next', url: url(next) });
-  return links;
+  const kept = [...query].filter(([name, value]) => !PAGING.has(name) && !ignored.has(safeName(name)) && value !== '');
+  const offset: [string, string][] = search.offset > 0 ? [['_offset', String(search.offset)]] : [];
+  return `${base}/${search.type}?${new URLSearchParams([...kept, ['_count', String(search.count)], ...offset])}`;
 }
 
 /** References of a match that `_include` asks for, as `Type/id`; others than relative ones cannot be included. */

@@ -9,8 +9,13 @@ export type CapabilityOptions = {
   version: string;
   /** Types that are served; default: all that can be searched. */
   types?: string[];
-  /** Interactions of every type; default: read and search. */
-  interactions?: ('read' | 'vread' | 'search-type' | 'history-instance' | 'create' | 'update')[];
+  /** Interactions of the whole system, such as `batch`. */
+  system: readonly string[];
+  /** Interactions of every type, such as `read`. */
+  interactions: readonly string[];
+  /** Which conditions are understood, such as `conditionalRead`. */
+  conditional: Readonly<Record<string, boolean | string>>;
+  operations: readonly { type: string; name: string }[];
   /** URL of the OAuth server, for the SMART security extension. */
   oauth?: { authorize: string; token: string };
 };
@@ -24,9 +29,8 @@ const KINDS: Readonly<Record<string, string>> = {
   string: 'string',
 };
 
-/** The CapabilityStatement (R4 §2.27) of what the search and read functions of this package can serve. */
+/** The CapabilityStatement (R4 §2.27) of a server that does what `options` say with the searches of this package. */
 export function capabilityStatement(options: CapabilityOptions): Resource {
-  const interactions = options.interactions ?? ['read', 'search-type'];
   return {
     resourceType: 'CapabilityStatement',
     status: 'active',
@@ -40,23 +44,28 @@ export function capabilityStatement(options: CapabilityOptions): Resource {
       {
         mode: 'server',
         security: securityOf(options),
-        resource: (options.types ?? searchableTypes()).map((type) => resourceOf(type, interactions)),
+        resource: (options.types ?? searchableTypes()).map((type) => resourceOf(type, options)),
+        interaction: options.system.map((code) => ({ code })),
         compartment: ['http://hl7.org/fhir/CompartmentDefinition/patient'],
       },
     ],
   };
 }
 
-function resourceOf(type: string, interactions: string[]): JsonObject {
+function resourceOf(type: string, { interactions, conditional, operations }: CapabilityOptions): JsonObject {
   const parameters = [...(searchParametersOf(type)?.values() ?? [])];
-  const everything = [{ name: 'everything', definition: 'http://hl7.org/fhir/OperationDefinition/Patient-everything' }];
+  const operation = operations
+    .filter((one) => one.type === type)
+    .map(({ name }) => ({ name, definition: `http://hl7.org/fhir/OperationDefinition/${type}-${name}` }));
   return {
     type,
     interaction: interactions.map((code) => ({ code })),
     versioning: 'versioned',
+    readHistory: interactions.includes('vread'),
+    ...conditional,
     searchInclude: parameters.filter(({ kind }) => kind === 'reference').map(({ name }) => `${type}:${name}`),
     searchParam: parameters.map(({ name, kind }) => ({ name, type: KINDS[kind] ?? 'special' })),
-    ...(type === 'Patient' ? { operation: everything } : {}),
+    ...(operation.length > 0 ? { operation } : {}),
   };
 }
 

@@ -1,7 +1,7 @@
 import { adviceOf, StandardsErrorCodes } from '../errors.ts';
 import { RESOURCE_TYPES } from './resource-types.ts';
 import { dateRange } from './search/dates.ts';
-import { isObject, type JsonObject, type JsonValue, type Resource } from './types.ts';
+import { isObject, type JsonObject, type JsonValue, lookup, type Resource } from './types.ts';
 
 /** `path` is the element, never its content. */
 export type ValidationProblem = { code: number; path: string; message: string };
@@ -37,6 +37,11 @@ const REQUIRED: Readonly<Record<string, readonly string[]>> = {
   RelatedPerson: ['patient'],
   ServiceRequest: ['status', 'intent', 'subject'],
 };
+
+/** Elements without which a resource of the type means nothing; a choice of types as `name[x]`. */
+export function requiredElements(type: string): readonly string[] {
+  return lookup(REQUIRED, type) ?? [];
+}
 
 /** JSON types of elements whose name means the same in every resource of R4. */
 const TEXTS = [
@@ -122,7 +127,8 @@ function checkElements(resource: Resource, problems: ValidationProblem[]): void 
   if (resource.id !== undefined && (typeof resource.id !== 'string' || !ID.test(resource.id))) {
     problems.push(problem(StandardsErrorCodes.resourceIdInvalid, `${type}.id`));
   }
-  for (const name of REQUIRED[type] ?? []) if (!hasElement(resource, name)) structure(name, 'The element is required.');
+  for (const name of requiredElements(type))
+    if (!hasElement(resource, name)) structure(name, 'The element is required.');
   for (const name of TEXTS) {
     const member = type.startsWith('MedicinalProduct') ? undefined : resource[name];
     if (member !== undefined && typeof member !== 'string') structure(name, 'The element has to be a text.');

@@ -1,4 +1,5 @@
 import { adviceOf, StandardsErrorCodes, standardsError } from '../../errors.ts';
+import { elementsSubset, type Subset } from '../subset.ts';
 import { type DatePrefix, dateRange, type TimeRange } from './dates.ts';
 import { type SearchParameter, searchParametersOf } from './parameters.ts';
 
@@ -40,6 +41,8 @@ export type Search = {
   countOnly: boolean;
   total: 'none' | 'estimate' | 'accurate';
   include: Include[];
+  /** Elements that are wanted; absent where whole resources are. */
+  subset?: Subset;
   /** Parameters that are not supported and had no effect, as they came; the answer has to say so (R4 §3.1.1.3). */
   ignored: { name: string; code: number; message: string }[];
 };
@@ -90,7 +93,7 @@ function ignore(search: Search, name: string, code: number, options: SearchOptio
 }
 
 /** A name from the URL, fit for a message. */
-function safeName(name: string): string {
+export function safeName(name: string): string {
   return name.replace(/[^A-Za-z0-9_.:-]/g, '?').slice(0, 64);
 }
 
@@ -116,7 +119,13 @@ function takeResultParameter(search: Search, name: string, value: string): 'take
       return 'taken';
     case '_summary':
       if (value === 'count') search.countOnly = true;
-      return value === 'count' || value === 'false' ? 'taken' : searchParameterUnknown;
+      else if (value === 'text' || value === 'data') search.subset = { kind: value };
+      // `true` asks for the elements that R4 marks as summary, of which there is no list here.
+      else if (value !== 'false') return searchParameterUnknown;
+      return 'taken';
+    case '_elements':
+      search.subset = elementsSubset(search.type, value);
+      return 'taken';
     case '_include':
       return takeInclude(search, value);
     default:

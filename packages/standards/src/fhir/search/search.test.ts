@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { StandardsErrorCodes } from '../../errors.ts';
-import { compareForEverything, includedReferences, searchsetBundle } from '../bundle.ts';
+import { compareForEverything, includedReferences, searchsetBundle, selfLink } from '../bundle.ts';
 import { capabilityStatement } from '../capability.ts';
 import { isPatientType, PATIENT_COMPARTMENT } from '../compartment.ts';
 import { metadataOf } from '../metadata.ts';
 import { RESOURCE_TYPES } from '../resource-types.ts';
+import { subsetOf } from '../subset.ts';
 import type { Resource } from '../types.ts';
 import { validateResource } from '../validation.ts';
 import { compareRanges, type DatePrefix, dateRange, rangeOf } from './dates.ts';
@@ -194,7 +195,7 @@ describe('R-REC-1 what is not supported is refused or reported, never silently i
     ['code:in', 'x', codes.searchModifierUnsupported],
     ['date:exact', '2024', codes.searchModifierUnsupported],
     ['_sort', 'foo', codes.searchParameterUnknown],
-    ['_summary', 'text', codes.searchParameterUnknown],
+    ['_summary', 'true', codes.searchParameterUnknown],
     ['_include', 'Observation:foo', codes.searchParameterUnknown],
   ])('%s=%s', (name, value, code) => {
     expect(() => parseSearch('Observation', [[name, value]], { strict: true })).toThrow(
@@ -233,11 +234,11 @@ describe('R-REC-1 pages', () => {
   const page = {
     base: 'https://h/fhir',
     search,
-    query,
+    self: selfLink('https://h/fhir', search, query),
+    next: 'https://h/fhir/Observation?_cursor=abc',
     matches: [observation],
     included: [patient],
     total: 5,
-    more: true,
   };
 
   it('searchsetBundle gives matches, included ones, what was ignored, total, and links', () => {
@@ -246,7 +247,7 @@ describe('R-REC-1 pages', () => {
     expect(bundle).toMatchObject({ type: 'searchset', total: 5 });
     expect(bundle.link).toEqual([
       { relation: 'self', url: 'https://h/fhir/Observation?code=718-7&_count=2&_offset=2' },
-      { relation: 'next', url: 'https://h/fhir/Observation?code=718-7&_count=2&_offset=4' },
+      { relation: 'next', url: 'https://h/fhir/Observation?_cursor=abc' },
     ]);
     expect((bundle.entry as { search: object }[]).map((entry) => entry.search)).toEqual([
       { mode: 'match' },
@@ -265,18 +266,25 @@ describe('R-REC-1 pages', () => {
     expect(bundle.total).toBe(5);
   });
 
-  it('pages by cursor where the server has one', () => {
-    const [, next] = searchsetBundle({ ...page, nextCursor: 'abc' }).link as { url: string }[];
-    expect(next!.url).toContain('_cursor=abc');
-    expect(
-      parseSearch('Observation', [
-        ['_cursor', 'abc'],
-        ['_count', '9999999'],
-      ]),
-    ).toMatchObject({
-      cursor: 'abc',
-      count: pageEntriesMax,
-    });
+  it('a page that is the last has no next one, and a cursor is understood', () => {
+    const { next: _next, ...last } = page;
+    expect(searchsetBundle(last).link).toHaveLength(1);
+    const query: [string, string][] = [
+      ['_cursor', 'abc'],
+      ['_count', '9999999'],
+    ];
+    expect(parseSearch('Observation', query)).toMatchObject({ cursor: 'abc', count: pageEntriesMax });
+  });
+
+  it('the self link leaves out what had no effect, whatever its name', () => {
+    const odd: [string, string][] = [
+      ['code', '718-7'],
+      ['tëst name', 'x'],
+      ['date', ''],
+    ];
+    const understood = parseSearch('Observation', odd);
+    expect(understood.ignored.map(({ name }) => name)).toEqual(['t?st?name']);
+    expect(selfLink('https://h', understood, odd)).toBe('https://h/Observation?code=718-7&_count=50');
   });
 
   it('sorts by any parameter, absent values last, the id at the end', () => {
@@ -314,6 +322,42 @@ describe('R-REC-1 pages', () => {
   });
 });
 
+describe('R-REC-1 a part of a resource', () => {
+  const whole: Resource = {
+    resourceType: 'Observation',
+    id: 'o',
+    meta: { versionId: '1', tag: [{ code: 'own' }] },
+    text: { status: 'generated', div: '<div/>' },
+    status: 'final',
+    _status: { id: 's' },
+    code: { text: 'c' },
+    effectiveDateTime: '2024',
+    valueString: 'v',
+    valueSetNote: 'no choice',
+    note: [{ text: 'n' }],
+  };
+  const always = ['resourceType', 'id', 'meta', 'status', '_status', 'code'];
+
+  it.each([
+    ['_elements', 'note', [...always, 'note']],
+    ['_elements', 'value,Observation.effective,Patient.note', [...always, 'effectiveDateTime', 'valueString']],
+    ['_summary', 'text', [...always, 'text']],
+    ['_summary', 'data', Object.keys(whole).filter((name) => name !== 'text')],
+  ])('%s=%s', (name, value, members) => {
+    const part = subsetOf(whole, parseSearch('Observation', [[name, value]]).subset);
+    expect(Object.keys(part).sort()).toEqual([...members].sort());
+    expect(part.meta).toMatchObject({ versionId: '1', tag: [{ code: 'own' }, { code: 'SUBSETTED' }] });
+  });
+
+  it('whole resources are not marked; what is no name of an element is refused, and nothing is cut in silence', () => {
+    expect(subsetOf(whole, undefined)).toBe(whole);
+    expect(parseSearch('Observation', [['_summary', 'true']]).ignored).toHaveLength(1);
+    for (const value of ['a b', 'A', 'a.b.c', '__proto__', Array(65).fill('a').join(',')]) {
+      expect(() => parseSearch('Observation', [['_elements', value]])).toThrow();
+    }
+  });
+});
+
 describe('R-REC-1 the tables cover what R4 defines', () => {
   it('every type of the compartment can be searched by patient', () => {
     for (const [type, parameters] of Object.entries(PATIENT_COMPARTMENT)) {
@@ -332,11 +376,23 @@ describe('R-REC-1 the tables cover what R4 defines', () => {
       date: '2026-01-01',
       version: '1',
       types: ['Observation', 'Patient'],
+      system: ['batch'],
+      interactions: ['read', 'search-type'],
+      conditional: { conditionalRead: 'full-support' },
+      operations: [{ type: 'Patient', name: 'everything' }],
     });
     expect(validateResource(statement)).toEqual([]);
     const [rest] = statement.rest as { resource: { type: string; searchParam: { name: string; type: string }[] }[] }[];
     expect(rest!.resource.map(({ type }) => type)).toEqual(['Observation', 'Patient']);
     expect(rest!.resource[0]!.searchParam).toContainEqual({ name: 'date', type: 'date' });
+    expect(rest).toMatchObject({
+      interaction: [{ code: 'batch' }],
+      resource: [
+        { conditionalRead: 'full-support', interaction: [{ code: 'read' }, { code: 'search-type' }] },
+        { operation: [{ name: 'everything' }] },
+      ],
+    });
+    expect(rest!.resource[0]).not.toHaveProperty('operation');
   });
 
   it('metadataOf gives the index its tokens, dates and references', () => {
