@@ -1,5 +1,6 @@
 export * from './errors.ts';
 export { type AccountingEntry, auditEventOf } from './fhir/audit-event.ts';
+export { authorName } from './fhir/authors.ts';
 export * from './fhir/bundle.ts';
 export * from './fhir/capability.ts';
 export * from './fhir/compartment.ts';
