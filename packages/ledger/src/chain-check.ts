@@ -13,11 +13,12 @@ import {
   validatorsHash,
   verifyCommit,
 } from '@salus/protocol';
-import { type ChainTip, resultsHashOf } from './embedded/block-builder.ts';
+import { type ChainTip, genesisTip, resultsHashOf } from './embedded/block-builder.ts';
 import { decodeResults, decodeSigned, hashedResult, type ResultJson } from './log/block-codec.ts';
 import type { BlockRecord } from './log/record.ts';
+import { tipOf } from './recovery.ts';
 
-export type CheckedBlock = { header: Header; commit: Commit; results: ResultJson[]; hashes: Uint8Array[] };
+export type CheckedBlock = { results: ResultJson[]; hashes: Uint8Array[] };
 
 function sameBlockId(left: BlockId, right: BlockId): boolean {
   const { parts } = left;
@@ -41,15 +42,53 @@ export class ChainCheck {
     this.#tip = genesis;
   }
 
+  /** Begins behind this block, which a verified header proved when the directory was restored. */
+  beginAfter(record: BlockRecord): void {
+    const { height, timeMs, appHash, signed } = record;
+    const head = { height, timeMs, appHash };
+    this.#tip = signed === '' ? { ...genesisTip(timeMs, appHash), height } : tipOf({ last: record, head });
+  }
+
   check(record: BlockRecord): CheckedBlock {
-    const { header, commit } = decodeSigned(record.signed);
     const results = decodeResults(record.results);
     const hashes = record.transactions.map((bytes) => sha256(bytes));
     const tip = this.#tip;
     const facts: Record<string, boolean> = {
-      height: header.height === tip.height + 1 && record.height === header.height,
+      height: record.height === tip.height + 1,
+      time: record.timeMs > tip.timeMs,
+      'number of results': results.length === hashes.length,
+      'empty block': hashes.length > 0 || equalBytes(record.appHash, tip.appHash),
+    };
+    // Headers and votes of a consensus of several stand in its own store.
+    const signed = record.signed === '' ? undefined : decodeSigned(record.signed);
+    if (signed) Object.assign(facts, this.#signedFacts(record, signed, hashes));
+    for (const [name, fits] of Object.entries(facts)) {
+      if (!fits) this.problems.push(`block ${record.height}: ${name} does not fit`);
+    }
+    this.blocks += 1;
+    this.transactions += hashes.length;
+    this.#tip = {
+      height: record.height,
+      timeMs: record.timeMs,
+      blockId: signed?.commit.blockId ?? tip.blockId,
+      commit: signed?.commit ?? tip.commit,
+      appHash: record.appHash,
+      resultsHash: resultsHashOf(results.map(hashedResult)),
+      isUnproven: hashes.length > 0,
+    };
+    return { results, hashes };
+  }
+
+  #signedFacts(
+    record: BlockRecord,
+    { header, commit }: { header: Header; commit: Commit },
+    hashes: readonly Uint8Array[],
+  ): Record<string, boolean> {
+    const tip = this.#tip;
+    return {
+      'height of the header': record.height === header.height,
       chain: header.chain === this.#chain,
-      time: msOfTimestamp(header.time) > tip.timeMs && record.timeMs === msOfTimestamp(header.time),
+      'time of the header': record.timeMs === msOfTimestamp(header.time),
       'previous block': sameBlockId(header.lastBlockId, tip.blockId),
       'previous votes': equalBytes(header.lastCommitHash, commitHash(tip.commit)),
       transactions: equalBytes(header.dataHash, dataHash(hashes)),
@@ -57,25 +96,8 @@ export class ChainCheck {
       'application hash': equalBytes(header.appHash, tip.appHash),
       results: equalBytes(header.lastResultsHash, tip.resultsHash),
       evidence: equalBytes(header.evidenceHash, evidenceHashNone),
-      'number of results': results.length === hashes.length,
-      'empty block': hashes.length > 0 || equalBytes(record.appHash, tip.appHash),
       votes: this.#isSigned(header, commit),
     };
-    for (const [name, fits] of Object.entries(facts)) {
-      if (!fits) this.problems.push(`block ${record.height}: ${name} does not fit`);
-    }
-    this.blocks += 1;
-    this.transactions += hashes.length;
-    this.#tip = {
-      height: header.height,
-      timeMs: msOfTimestamp(header.time),
-      blockId: commit.blockId,
-      commit,
-      appHash: record.appHash,
-      resultsHash: resultsHashOf(results.map(hashedResult)),
-      isUnproven: hashes.length > 0,
-    };
-    return { header, commit, results, hashes };
   }
 
   #isSigned(header: Header, commit: Commit): boolean {

@@ -4,20 +4,35 @@ import {
   ed25519PublicKey,
   equalBytes,
   fromBase64url,
+  fromHex,
   type JsonValue,
   toBase64url,
   toHex,
 } from '@salus/protocol';
 import { ledgerError } from './errors.ts';
 import type { Files } from './files.ts';
+import { type ScanStart, SEGMENT_HEAD_BYTES } from './log/segment.ts';
 
 /**
  * A data directory: `chain.json` (written last: with it the directory is whole), `genesis.json`, `validator.key`,
- * `blocks/` (the log) and `store/` (LMDB).
+ * `blocks/` (the log), `store/` (LMDB) and `snapshots/`. `restoring` stands there while a snapshot is being restored.
  */
 export const directoryFormat = 'salus-ledger/1';
 
-export type DirectoryInfo = { genesis: GenesisDocument; genesisHash: Uint8Array; seed: Uint8Array | undefined };
+export type DirectoryInfo = {
+  genesis: GenesisDocument;
+  genesisHash: Uint8Array;
+  seed: Uint8Array | undefined;
+  /** Where a restored directory begins: the log has this block and what follows, none before it. */
+  base?: DirectoryBase | undefined;
+};
+
+export type DirectoryBase = { height: number; timeMs: number; appHash: Uint8Array };
+
+/** Where the log begins, for whoever reads all of it. */
+export function logStart(base: DirectoryBase | undefined): ScanStart | undefined {
+  return base && { segment: base.height, offset: SEGMENT_HEAD_BYTES, height: base.height };
+}
 
 const seedFileMode = 0o600;
 const seedBytes = 32;
@@ -28,27 +43,29 @@ export const directoryPaths = (dir: string) => ({
   validatorKey: `${dir}/validator.key`,
   blocks: `${dir}/blocks`,
   store: `${dir}/store`,
+  snapshots: `${dir}/snapshots`,
+  restoring: `${dir}/restoring`,
 });
 
 /** What stands in a directory before this process makes a ledger of it: nothing that could be overwritten. */
 export function directoryState(files: Files, dir: string): 'empty' | 'incomplete' | 'whole' {
   const paths = directoryPaths(dir);
   if (files.exists(paths.chain)) return 'whole';
-  const parts = [paths.genesis, paths.validatorKey, paths.blocks, paths.store];
+  const parts = [paths.genesis, paths.validatorKey, paths.blocks, paths.store, paths.restoring];
   return parts.some((path) => files.exists(path)) ? 'incomplete' : 'empty';
 }
 
 /** Reads a whole directory; refuses another version, another chain, or files that contradict each other. */
 export function readDirectory(files: Files, dir: string, expected: GenesisDocument | undefined): DirectoryInfo {
   const paths = directoryPaths(dir);
-  const chain = readJson(files, paths.chain) as { format?: unknown; genesisHash?: unknown };
+  const chain = readJson(files, paths.chain) as { format?: unknown; genesisHash?: unknown; base?: unknown };
   if (chain.format !== directoryFormat) throw ledgerError('directoryOtherVersion', String(chain.format));
   const genesis = parseStoredGenesis(files, paths.genesis);
   const hash = genesisHash(genesis);
   if (toHex(hash) !== chain.genesisHash) throw ledgerError('directoryDamaged', 'genesis.json');
   if (expected && !equalBytes(genesisHash(expected), hash)) throw ledgerError('directoryOtherChain', genesis.chain);
   const seed = files.exists(paths.validatorKey) ? readSeed(files, paths.validatorKey) : undefined;
-  return { genesis, genesisHash: hash, seed };
+  return { genesis, genesisHash: hash, seed, base: readBase(chain.base, paths.chain) };
 }
 
 /** The first files of a new directory; `finishDirectory` makes it whole. */
@@ -69,7 +86,9 @@ export function beginDirectory(
 }
 
 export function finishDirectory(files: Files, dir: string, info: DirectoryInfo): void {
-  const content = { format: directoryFormat, chain: info.genesis.chain, genesisHash: toHex(info.genesisHash) };
+  const { genesis, genesisHash: hash, base } = info;
+  const begin = base && { base: { ...base, appHash: toHex(base.appHash) } };
+  const content = { format: directoryFormat, chain: genesis.chain, genesisHash: toHex(hash), ...begin };
   files.writeFileAtomic(directoryPaths(dir).chain, Buffer.from(`${JSON.stringify(content, undefined, 2)}\n`));
 }
 
@@ -86,6 +105,15 @@ function readJson(files: Files, path: string): object {
   } catch (cause) {
     throw ledgerError('directoryDamaged', path, { cause });
   }
+}
+
+function readBase(base: unknown, path: string): DirectoryBase | undefined {
+  if (base === undefined) return undefined;
+  const { height, timeMs, appHash } = base as Record<string, unknown>;
+  if (Number.isSafeInteger(height) && Number.isSafeInteger(timeMs) && typeof appHash === 'string') {
+    return { height: height as number, timeMs: timeMs as number, appHash: fromHex(appHash) };
+  }
+  throw ledgerError('directoryDamaged', path);
 }
 
 function parseStoredGenesis(files: Files, path: string): GenesisDocument {

@@ -1,7 +1,15 @@
-import { decodeStored, extendBucket, hasPassed, type Kernel, type ReplayBucket } from '@salus/contracts';
+import {
+  bucketKey,
+  decodeStored,
+  extendBucket,
+  hasPassed,
+  type Kernel,
+  liveMinutesKey,
+  type ReplayBucket,
+} from '@salus/contracts';
 import { equalBytes, fromHex, toHex, type Validator } from '@salus/protocol';
 import { ChainCheck } from './chain-check.ts';
-import type { DirectoryInfo } from './directory.ts';
+import { type DirectoryInfo, logStart } from './directory.ts';
 import { genesisTip } from './embedded/block-builder.ts';
 import { treeUpperLevels } from './limits.ts';
 import { decodeRecord } from './log/record.ts';
@@ -19,8 +27,6 @@ export type Patient = {
   head: { height: number; timeMs: number; appHash: string };
 };
 
-const LIVE_MINUTES = 'kernel/replay/live';
-
 /**
  * Whether what lies on the disk fits together: every block and its link to the one before, its votes, the index, the
  * state table against the tree's root, the table of used ids against the digests in state, and what the contracts say
@@ -28,14 +34,15 @@ const LIVE_MINUTES = 'kernel/replay/live';
  */
 export function examine(patient: Patient): Report {
   const { kernel, directory, validators, scan, head, state } = patient;
-  const { genesis } = directory;
+  const { genesis, base } = directory;
   const start = new StateTree({ get: () => undefined }, treeUpperLevels);
   start.update(kernel.genesis(genesis));
   const check = new ChainCheck(genesis.chain, validators, genesisTip(genesis.timeMs, start.root()));
   const problems: string[] = [];
   try {
-    scanLog(scan, undefined, ({ height, payload, location }) => {
+    scanLog(scan, logStart(base), ({ height, payload, location }) => {
       if (height > head.height) return;
+      if (height === base?.height) return check.beginAfter(decodeRecord(payload));
       const { hashes } = check.check(decodeRecord(payload));
       const known = state.location(height);
       if (known?.segment !== location.segment || known.offset !== location.offset) {
@@ -51,7 +58,8 @@ export function examine(patient: Patient): Report {
   } catch (error) {
     problems.push((error as Error).message);
   }
-  if (check.blocks < head.height) problems.push(`blocks after ${check.blocks} are missing`);
+  const last = (base?.height ?? 0) + check.blocks;
+  if (last < head.height) problems.push(`blocks after ${last} are missing`);
   return report(check, [...problems, ...stateProblems(patient), ...replayProblems(patient), ...invariants(patient)]);
 }
 
@@ -70,12 +78,12 @@ function stateProblems({ state, head }: Patient): string[] {
 }
 
 function replayProblems({ state, head }: Patient): string[] {
-  const stored = state.durable.get(LIVE_MINUTES);
+  const stored = state.durable.get(liveMinutesKey);
   const live = stored ? decodeStored<number[]>(stored) : [];
   return live
     .filter((minute) => !hasPassed(minute, head.timeMs))
     .flatMap((minute) => {
-      const digest = state.durable.get(`kernel/replay/${minute}`);
+      const digest = state.durable.get(bucketKey(minute));
       let bucket: ReplayBucket | undefined;
       for (const id of state.replay.ids(minute)) bucket = extendBucket(bucket, id);
       const expected = digest ? decodeStored<ReplayBucket>(digest) : undefined;

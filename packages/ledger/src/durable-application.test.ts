@@ -60,7 +60,6 @@ describe('R-LED-2 DurableApplication', () => {
         at,
       );
     expect(() => give(transactions, { ...position, height: 2 })).toThrow(/does not follow/);
-    expect(() => give(transactions, { ...position, blockTimeMs: genesis.timeMs })).toThrow(/does not follow/);
     const first = give(transactions);
     expect(give(transactions)).toBe(first);
     expect(() => give(transactions.slice(1))).toThrow(/does not follow/);

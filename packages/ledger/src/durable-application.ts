@@ -15,6 +15,7 @@ import { encodeResults, resultJson } from './log/block-codec.ts';
 import type { BlockLog } from './log/block-log.ts';
 import { encodeRecord } from './log/record.ts';
 import { type Opened, type OpenOptions, openLog, openParts } from './open.ts';
+import { Snapshots } from './snapshot/snapshots.ts';
 import type { StateStore } from './state/state-store.ts';
 import { StateMachine } from './state-machine.ts';
 import type { KeyAnswer } from './verify/protocol.ts';
@@ -34,6 +35,8 @@ type Finalized = { transactions: readonly VerifiedTransaction[]; block: BlockPos
 export class DurableApplication {
   readonly kernel: Kernel;
   readonly genesis: GenesisDocument;
+  /** ABCI ListSnapshots and LoadSnapshotChunk, and what makes them. `SnapshotRestore` takes them. */
+  readonly snapshots: Snapshots;
   readonly #opened: Opened;
   readonly #log: BlockLog;
   readonly #machine: Application;
@@ -45,6 +48,7 @@ export class DurableApplication {
     const { kernel, directory, state, tree, head, last } = opened;
     this.kernel = kernel;
     this.genesis = directory.genesis;
+    this.snapshots = new Snapshots(opened);
     this.#opened = opened;
     this.#log = log;
     this.#committed = { chain: directory.genesis.chain, ...head };
@@ -118,8 +122,8 @@ export class DurableApplication {
   finalizeBlock(transactions: readonly VerifiedTransaction[], block: BlockPosition): FinalizedBlock {
     const before = this.#finalized;
     if (before && isSameBlock(before, transactions, block)) return before.answer;
-    const { height, timeMs } = this.#committed;
-    if (before || block.height !== height + 1 || block.blockTimeMs <= timeMs) {
+    const { height } = this.#committed;
+    if (before || block.height !== height + 1) {
       throw ledgerError('blockOutOfOrder', `block ${block.height} after ${before?.block.height ?? height}`);
     }
     const answer = this.#machine.finalizeBlock(transactions, block);
@@ -177,6 +181,7 @@ export class DurableApplication {
 
   /** What is finalized and not committed is forgotten: the consensus engine gives it again. */
   async close(): Promise<void> {
+    await this.snapshots.close();
     await this.#flusher.close();
     this.state.dropPending();
     if (this.#log.status() !== 'failed') await this.#flusher.drain();

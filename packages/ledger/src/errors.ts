@@ -10,6 +10,7 @@ export const LedgerErrorCodes = {
   directoryEmpty: 405,
   validatorKeyMismatch: 406,
   directoryOtherEngine: 407,
+  directoryNotEmpty: 408,
   blockLogDamaged: 410,
   blockNotHere: 411,
   diskFull: 420,
@@ -23,6 +24,13 @@ export const LedgerErrorCodes = {
   refused: 440,
   blockOutOfOrder: 441,
   snapshotInvalid: 450,
+  snapshotOtherFormat: 451,
+  snapshotOtherChain: 452,
+  snapshotChunkDamaged: 453,
+  snapshotChunkOutOfOrder: 454,
+  snapshotUnknown: 455,
+  snapshotBusy: 456,
+  snapshotNotNow: 457,
 } as const;
 
 export type LedgerErrorName = keyof typeof LedgerErrorCodes;
@@ -31,9 +39,11 @@ const ADVICE: Record<LedgerErrorName, string> = {
   directoryLocked: 'another process uses this data directory; stop it, or choose another directory',
   directoryOtherChain: 'this data directory belongs to another chain; choose another directory or the right genesis',
   directoryOtherVersion: 'this data directory was written by another version of the format; use that version',
-  directoryIncomplete: 'the first start in this directory was interrupted; remove the directory and start again',
+  directoryIncomplete:
+    'the first start or a restore in this directory was interrupted; remove the directory and start again',
   directoryDamaged: 'the data directory is damaged; restore it from a backup or from another member',
   directoryEmpty: 'there is no ledger in this directory; give a genesis document to create one',
+  directoryNotEmpty: 'a snapshot is restored into an empty directory; choose another one',
   validatorKeyMismatch: 'the validator key is not the one that the genesis document names; use that key',
   directoryOtherEngine: 'the blocks here were ordered by a consensus of several; start this member with that engine',
   blockLogDamaged: 'the block log does not read back as it was written; restore it from a backup or another member',
@@ -49,6 +59,13 @@ const ADVICE: Record<LedgerErrorName, string> = {
   refused: 'the transaction was not accepted',
   blockOutOfOrder: 'this block does not follow the last one; stop this member and examine it before it goes on',
   snapshotInvalid: 'the snapshot does not match the state that the chain proves; take another one',
+  snapshotOtherFormat: 'this snapshot has another version of the format; take one of this version',
+  snapshotOtherChain: 'this snapshot is of another chain or another height; take one of this chain',
+  snapshotChunkDamaged: 'this chunk is not the one that the snapshot lists; fetch it again, from another member',
+  snapshotChunkOutOfOrder: 'chunks come one after the other, each once; give the one that is asked for',
+  snapshotUnknown: 'there is no such snapshot or chunk here; ask which there are',
+  snapshotBusy: 'a snapshot is being made already; wait for it',
+  snapshotNotNow: 'no snapshot can be made of this state; make one after the next transaction',
 };
 
 export function ledgerError(name: LedgerErrorName, detail?: string, options?: ErrorOptions): SalusError {

@@ -22,7 +22,15 @@ export interface Files {
   writeFileAtomic(path: string, bytes: Uint8Array, mode?: number): void;
   syncDirectory(dir: string): void;
   remove(path: string): void;
+  /** A directory with all that is in it; nothing where there is none. */
+  removeTree(dir: string): void;
   rename(from: string, to: string): void;
+}
+
+const SPACE_ERRORS = new Set(['ENOSPC', 'EDQUOT']);
+
+export function isSpaceError(error: unknown): boolean {
+  return SPACE_ERRORS.has((error as NodeJS.ErrnoException).code ?? '');
 }
 
 const FLAGS = { read: 'r', create: 'wx+', write: 'r+' } as const;
@@ -107,5 +115,6 @@ export const nodeFiles: Files = {
   writeFileAtomic,
   syncDirectory,
   remove: (path) => fs.rmSync(path, { force: true }),
+  removeTree: (dir) => fs.rmSync(dir, { force: true, recursive: true }),
   rename: (from, to) => fs.renameSync(from, to),
 };

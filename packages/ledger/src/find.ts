@@ -23,11 +23,14 @@ export class TransactionFinder {
   readonly #state: StateStore;
   readonly #blocks: BlockReader;
   readonly #headHeight: () => number;
+  readonly #firstHeight: number;
 
-  constructor(state: StateStore, blocks: BlockReader, headHeight: () => number) {
+  /** `firstHeight`: of the first block that is here, in a directory that was restored from a snapshot. */
+  constructor(state: StateStore, blocks: BlockReader, headHeight: () => number, firstHeight = 1) {
     this.#state = state;
     this.#blocks = blocks;
     this.#headHeight = headHeight;
+    this.#firstHeight = firstHeight;
   }
 
   /** By the hash of its bytes, 64 hex digits. */
@@ -63,7 +66,7 @@ export class TransactionFinder {
   }
 
   async *#everything(after: string): AsyncIterable<Posting> {
-    const start = placeOf(after) ?? { height: 1, index: -1 };
+    const start = placeOf(after) ?? { height: this.#firstHeight, index: -1 };
     for (let height = start.height; height <= this.#headHeight(); height += 1) {
       const { transactions } = await this.#blocks.existingContent(height);
       for (let index = height === start.height ? start.index + 1 : 0; index < transactions.length; index += 1) {

@@ -14,7 +14,12 @@ export type {
   PreparedProposal,
   QueryAnswer,
 } from './application.ts';
-export type { Block } from './block-reader.ts';
+export type { Block, BlockContent } from './block-reader.ts';
+export { CometLedger, type CometLedgerOptions } from './comet/comet-ledger.ts';
+export { CometErrorCodes } from './comet/errors.ts';
+export { proposalBytesMax } from './comet/limits.ts';
+export { CometRpc } from './comet/rpc.ts';
+export type { AbciAddress } from './comet/server.ts';
 export { type ApplicationOptions, DurableApplication } from './durable-application.ts';
 export type { CommittedBlock, Submitted } from './embedded/engine.ts';
 export { LedgerErrorCodes } from './errors.ts';
@@ -28,3 +33,6 @@ export {
 export type { ResultJson } from './log/block-codec.ts';
 export type { OpenOptions } from './open.ts';
 export type { Report } from './replay.ts';
+export { type Manifest, type Snapshot, type TrustedState, trustedStateOf } from './snapshot/manifest.ts';
+export { type RestoreOptions, SnapshotRestore } from './snapshot/restore.ts';
+export type { Snapshots } from './snapshot/snapshots.ts';

@@ -11,7 +11,7 @@ import {
   toHex,
   type Validator,
 } from '@salus/protocol';
-import { type Block, BlockReader } from './block-reader.ts';
+import { type Block, type BlockContent, BlockReader } from './block-reader.ts';
 import { copyLedger } from './copy.ts';
 import { examine } from './doctor.ts';
 import { BlockBuilder, type ChainTip } from './embedded/block-builder.ts';
@@ -25,7 +25,8 @@ import type { BlockLog } from './log/block-log.ts';
 import { type OpenOptions, openLog, openSigning } from './open.ts';
 import { stateReceipt, transactionReceipt } from './receipts.ts';
 import { tipOf } from './recovery.ts';
-import { type Report, replayChain } from './replay.ts';
+import { type Report, replayChain, replayImpossible } from './replay.ts';
+import { Snapshots } from './snapshot/snapshots.ts';
 import { StateMachine } from './state-machine.ts';
 import type { KeyAnswer } from './verify/protocol.ts';
 import { Verifier } from './verify/verifier.ts';
@@ -45,6 +46,7 @@ const quietWaitMsMax = 10_000;
 export class Ledger {
   readonly kernel: Kernel;
   readonly genesis: GenesisDocument;
+  readonly snapshots: Snapshots;
   readonly #opened: Opened;
   readonly #validators: Validator[];
   readonly #blocks: BlockReader;
@@ -61,13 +63,15 @@ export class Ledger {
 
   private constructor(opened: Opened, log: BlockLog, tip: ChainTip) {
     const { kernel, directory, state, tree } = opened;
+    this.snapshots = new Snapshots(opened);
     this.#opened = opened;
     this.kernel = kernel;
     this.genesis = directory.genesis;
     this.#log = log;
     this.#validators = genesisValidators(directory.genesis);
     this.#blocks = new BlockReader(opened.scan, state);
-    this.#finder = new TransactionFinder(state, this.#blocks, () => this.#head.height);
+    const firstHeight = directory.base?.height;
+    this.#finder = new TransactionFinder(state, this.#blocks, () => this.#head.height, firstHeight);
     this.#flusher = new Flusher(state);
     this.#head = { height: tip.height, timeMs: tip.timeMs, appHash: toHex(tip.appHash) };
     const info = { chain: this.genesis.chain, height: tip.height, timeMs: tip.timeMs, appHash: tip.appHash };
@@ -144,6 +148,11 @@ export class Ledger {
     return this.#blocks.block(height);
   }
 
+  /** What the block did, without header and votes. */
+  content(height: number): Promise<BlockContent | undefined> {
+    return this.#blocks.content(height);
+  }
+
   /** By the hash of its bytes, 64 hex digits. */
   transaction(hash: string): Promise<LedgerTransaction | undefined> {
     return this.#finder.transaction(hash);
@@ -195,7 +204,8 @@ export class Ledger {
   /** Executes every block from genesis again and compares every result and root. */
   async replay(): Promise<Report> {
     await this.#quiet();
-    const { kernel, scan } = this.#opened;
+    const { kernel, scan, directory } = this.#opened;
+    if (directory.base) return replayImpossible(directory.base.height);
     return replayChain(kernel, this.genesis, this.#validators, scan, this.#head.height);
   }
 
@@ -217,6 +227,7 @@ export class Ledger {
 
   async #close(): Promise<void> {
     await this.#engine.stop();
+    await this.snapshots.close();
     await this.#verifier.close();
     await this.#flusher.close();
     if (this.#log.status() !== 'failed') await this.#flusher.drain();

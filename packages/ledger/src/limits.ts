@@ -38,6 +38,20 @@ export const flushSliceEntries = 1_000;
 /** Above this nothing more is accepted until the flush has caught up. */
 export const unflushedEntriesMax = 1_500_000;
 
+/** All chunks of a snapshot but the last; below the 16 MB that CometBFT lets a chunk have. Part of the format. */
+export const snapshotChunkBytes = 4 * 1024 * 1024;
+/** Their hashes stay below the 4 MB that CometBFT lets an offer have; together more than 200 GB. */
+export const snapshotChunksMax = 50_000;
+export const snapshotValueBytesMax = 16 * 1024 * 1024;
+export const snapshotBlockBytesMax = 64 * 1024 * 1024;
+export const snapshotIdsPerRecordMax = 4_096;
+/** Entries between two pauses while a snapshot is made: blocks go first. */
+export const snapshotSliceEntries = 500;
+/** Entries that a restore writes in one durable step. */
+export const restoreSliceEntries = 20_000;
+/** Older ones are removed when a new one is whole. */
+export const snapshotsKeptMax = 3;
+
 /** Entries of one list of the transaction index that are stored together. */
 export const postingChunkEntries = 400;
 /** State values kept in memory for reading: those that many transactions need. */

@@ -21,6 +21,12 @@ export function report(check: ChainCheck, more: readonly string[] = []): Report 
   return { ok: problems.length === 0, blocks: check.blocks, transactions: check.transactions, problems };
 }
 
+/** A directory that was restored has not the blocks that would have to be executed. */
+export function replayImpossible(height: number): Report {
+  const problem = `the chain begins at block ${height} here: executing it again needs a directory with all blocks`;
+  return { ok: false, blocks: 0, transactions: 0, problems: [problem] };
+}
+
 /** A state machine in memory that starts from genesis and executes every block again. */
 class Replayer {
   readonly #kernel: Kernel;

@@ -1,5 +1,5 @@
 import { ledgerError } from '../errors.ts';
-import type { Files, LedgerFile } from '../files.ts';
+import { type Files, isSpaceError, type LedgerFile } from '../files.ts';
 import { diskRetryMs, logPreallocateSliceBytes, logSegmentBytes } from '../limits.ts';
 import { frameHead, frameHeadBytes } from './frame.ts';
 import { type LogLocation, SEGMENT_HEAD_BYTES, segmentHead, segmentName, spareSegmentName } from './segment.ts';
@@ -7,12 +7,6 @@ import { type LogLocation, SEGMENT_HEAD_BYTES, segmentHead, segmentName, spareSe
 export type LogStatus = 'ok' | 'full' | 'failed' | 'closed';
 
 type Pending = { payload: Uint8Array; height: number; resolve: (at: LogLocation) => void; reject: (e: Error) => void };
-
-const SPACE_ERRORS = new Set(['ENOSPC', 'EDQUOT']);
-
-function isSpaceError(error: unknown): boolean {
-  return SPACE_ERRORS.has((error as NodeJS.ErrnoException).code ?? '');
-}
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -1,7 +1,7 @@
 import { equalBytes } from '@salus/protocol';
 import { ledgerError } from '../errors.ts';
 import type { Files } from '../files.ts';
-import { frameHeadBytes, laterFrameConfirms, readFrame } from './frame.ts';
+import { frameHead, frameHeadBytes, laterFrameConfirms, readFrame } from './frame.ts';
 
 /** Where a block's frame lies. Segments are named by the height of their first block. */
 export type LogLocation = { segment: number; offset: number; bytes: number };
@@ -104,6 +104,21 @@ export async function eraseTornTail(scan: LogScan, tail: LogTail): Promise<void>
   } finally {
     await file.close();
   }
+}
+
+/** A segment of its own for one block, synced with its name: what a log begins with that has none of those before. */
+export async function writeSegment(scan: LogScan, height: number, payload: Uint8Array): Promise<LogLocation> {
+  const { files, dir, genesisHash } = scan;
+  const parts = [segmentHead(genesisHash, height), frameHead(payload, height, height - 1), payload];
+  const file = await files.open(`${dir}/${segmentName(height)}`, 'create');
+  try {
+    await file.write(Buffer.concat(parts), 0);
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  files.syncDirectory(dir);
+  return { segment: height, offset: SEGMENT_HEAD_BYTES, bytes: frameHeadBytes + payload.length };
 }
 
 /** One block again, checked. */

@@ -1,3 +1,4 @@
+import { decodeStored, liveMinutesKey } from '@salus/contracts';
 import { flushSliceEntries, postingChunkEntries } from '../limits.ts';
 import { type Posting, type Unflushed, unpackPlace } from './layer.ts';
 import type { StateStore } from './state-store.ts';
@@ -102,7 +103,8 @@ export async function flush(state: StateStore, pause: () => Promise<void>): Prom
     });
     await pause();
   }
-  const passed = state.replay.prune(data.timeMs);
+  const live = state.durable.get(liveMinutesKey);
+  const passed = state.replay.prune(data.timeMs, live ? decodeStored<number[]>(live) : []);
   await state.store.write((writer) => {
     for (const [minute, ids] of data.replayIds) writer.replay(minute, data.height, ids.view());
     for (const minute of passed) writer.dropReplay(minute);

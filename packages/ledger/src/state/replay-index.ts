@@ -90,9 +90,12 @@ export class ReplayIndex {
     return [...this.#minutes.keys()].sort((left, right) => left - right);
   }
 
-  /** Forgets what can no longer be valid; returns the minutes that went. */
-  prune(blockTimeMs: number): number[] {
-    const passed = this.minutes().filter((minute) => hasPassed(minute, blockTimeMs));
+  /**
+   * Forgets what can no longer be valid; returns the minutes that went. Minutes that state still lists stay: then the
+   * state alone says which ids a snapshot must have.
+   */
+  prune(blockTimeMs: number, listed: readonly number[] = []): number[] {
+    const passed = this.minutes().filter((minute) => hasPassed(minute, blockTimeMs) && !listed.includes(minute));
     for (const minute of passed) this.#minutes.delete(minute);
     return passed;
   }

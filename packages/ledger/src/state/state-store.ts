@@ -1,10 +1,12 @@
 import type { IterableView, LedgerView } from '@salus/contracts';
+import { fromHex } from '@salus/protocol';
 import { readCacheEntriesMax, readCacheValueBytesMax } from '../limits.ts';
 import type { LogLocation } from '../log/segment.ts';
 import type { BucketSource } from '../tree/state-tree.ts';
+import { FrozenState } from './frozen.ts';
 import { type Layer, type Place, type Posting, Unflushed, unpackPlace } from './layer.ts';
 import { ReplayIndex } from './replay-index.ts';
-import { placeOf, placeText, type Store } from './store.ts';
+import { placeOf, placeText, type Store, type StoreHead } from './store.ts';
 
 /**
  * State in layers, newest first: blocks that were executed and wait for their sync (`pending`), blocks that are durable
@@ -86,6 +88,15 @@ export class StateStore {
       entries: this.#fresh.entries() + (this.#flushing?.entries() ?? 0),
       sinceMs: this.#fresh.blocks.size === 0 ? Number.POSITIVE_INFINITY : this.#fresh.sinceMs,
     };
+  }
+
+  /** The durable state as it is now, for reading while blocks go on; see `FrozenState`. */
+  freeze(): FrozenState {
+    const layers = [this.#flushing, this.#fresh].filter((layer) => layer !== undefined && layer.blocks.size > 0);
+    const newest = layers.at(-1);
+    const { height, timeMs, appHash } = newest ?? (this.store.head() as StoreHead);
+    const root = typeof appHash === 'string' ? fromHex(appHash) : appHash;
+    return new FrozenState(this.store, layers as Unflushed[], this.replay, { height, timeMs, appHash: root });
   }
 
   /** Everything durable so far, to be written to the store; undefined when there is nothing. */

@@ -135,6 +135,19 @@ export class Store {
     await this.#root.batch(() => fill(writer));
   }
 
+  /** What stands in the table of state now, whatever is written later. */
+  pin(): PinnedStore {
+    const transaction = this.#root.useReadTransaction();
+    const state = this.#state;
+    return {
+      getState: (key) => state.get(key, { transaction }),
+      *rangeState() {
+        for (const { key, value } of state.getRange({ transaction })) yield [key, value];
+      },
+      release: () => transaction.done(),
+    };
+  }
+
   /** A consistent copy of the tables into an empty directory; writers do not wait for it. */
   async copyTo(dir: string): Promise<void> {
     await this.#root.backup(dir, true);
@@ -172,7 +185,7 @@ export class Store {
         const stored = chunk.map(({ height, index, types }): StoredPosting => [height, index, types.join(',')]);
         put(this.#postings, `${list}/${placeText(chunk[0] as Posting)}`, Buffer.from(JSON.stringify(stored), 'latin1'));
       },
-      replay: (minute, height, ids) => put(this.#replay, `${minute}/${placeText({ height, index: 0 })}`, ids),
+      replay: (minute, height, ids, index = 0) => put(this.#replay, `${minute}/${placeText({ height, index })}`, ids),
       dropReplay: (minute) => {
         for (const key of this.#replay.getKeys({ start: `${minute}/`, end: `${minute}/~` })) remove(this.#replay, key);
       },
@@ -181,13 +194,21 @@ export class Store {
   }
 }
 
+export type PinnedStore = {
+  getState(key: string): Uint8Array | undefined;
+  rangeState(): Iterable<[key: string, stored: Uint8Array]>;
+  /** The space of what was replaced meanwhile can be used again. */
+  release(): void;
+};
+
 export type StoreWriter = {
   state(key: string, stored: Uint8Array | undefined): void;
   bucket(index: number, bucket: Uint8Array): void;
   block(height: number, location: LogLocation): void;
   place(hash: string, place: Place): void;
   postings(list: string, chunk: readonly Posting[]): void;
-  replay(minute: number, height: number, ids: Uint8Array): void;
+  /** Ids of a minute that follow those of lower heights, and of lower `index` at the same height. */
+  replay(minute: number, height: number, ids: Uint8Array, index?: number): void;
   dropReplay(minute: number): void;
   head(head: StoreHead): void;
 };

@@ -62,6 +62,11 @@ export class FaultyFiles implements Files {
     for (const write of this.#unsynced) if (write.path === from) write.path = to;
   }
 
+  removeTree(dir: string): void {
+    nodeFiles.removeTree(dir);
+    this.#unsynced = this.#unsynced.filter((write) => !write.path.startsWith(`${dir}/`));
+  }
+
   remove(path: string): void {
     nodeFiles.remove(path);
     this.#unsynced = this.#unsynced.filter((write) => write.path !== path);
