@@ -1,4 +1,4 @@
-import { type Did, didOfKey, type EcPublicJwk } from '@salus/protocol';
+import { type CborValue, type Did, didOfKey, type EcPublicJwk } from '@salus/protocol';
 import { check, refuse } from '../kernel/errors.ts';
 import type { GenesisDocument, KeySpec } from '../kernel/genesis.ts';
 import type { ContractState, TransactionContext } from '../kernel/types.ts';
@@ -208,7 +208,8 @@ export function setStatus(state: ContractState, message: SetStatus, context: Tra
   const existing = getParticipant(state, did);
   if (!existing) refuse(identityErrors.participantUnknown);
   // A member of the consortium is suspended by votes of several classes only (governance), never by one party.
-  check(existing.registeredBy !== did, identityErrors.statusByVote);
+  const isMember = existing.kind === 'organisation' && existing.member === true;
+  check(existing.registeredBy !== did && !isMember, identityErrors.statusByVote);
   check(existing.registeredBy === registrar(state, context), identityErrors.notResponsible);
   check(existing.status !== status, identityErrors.statusUnchanged);
   check(NEXT_STATUS[existing.status].includes(status), identityErrors.statusNotAllowed);
@@ -245,6 +246,20 @@ export function unmergePatients(state: ContractState, message: UnmergePatients, 
   const { mergedInto: _, ...apart } = found.merged;
   putParticipant(state, message.merged, apart);
   state.emit('PatientsUnmerged', { participant: message.merged, survivor: message.survivor, by: found.custodian });
+}
+
+/**
+ * Operation of governance: [organisation, whether it is a member of the consortium, suspended until]. A suspension of 0
+ * is none. The caller has checked that the organisation is there.
+ */
+export function setStanding(state: ContractState, argument: CborValue, _: TransactionContext): CborValue {
+  const [did, isMember, suspendedUntilMs] = argument as [Did, boolean, number];
+  const existing = organisation(state, did);
+  if (!existing) refuse(identityErrors.notAnOrganisation);
+  const { member: _member, suspendedUntilMs: _until, ...rest } = existing;
+  const standing = { ...(isMember && { member: true }), ...(suspendedUntilMs > 0 && { suspendedUntilMs }) };
+  putParticipant(state, did, { ...rest, ...standing });
+  return true;
 }
 
 function isOrganisationRole(role: string): role is OrganisationRole {

@@ -100,6 +100,7 @@ export const identityContract: Contract = {
   reserved: messages.reservedMessages,
   errors: identityErrors,
   invariants: identityInvariants,
+  operations: { setStanding: handlers.setStanding },
   genesis: handlers.identityGenesis,
   resolveKey: resolveSigningKey,
 };

@@ -49,6 +49,11 @@ export function isActiveOrganisation(reader: StateReader, did: Did): boolean {
   return organisation(reader, did)?.status === 'active';
 }
 
+/** Active, and not suspended by the consortium (governance), which ends by itself at its time. */
+export function isInStanding(found: Organisation | undefined, nowMs: number): boolean {
+  return found?.status === 'active' && (found.suspendedUntilMs ?? 0) <= nowMs;
+}
+
 export function isRegulator(reader: StateReader, did: Did): boolean {
   const found = organisation(reader, did);
   return found?.status === 'active' && found.role === 'regulator';
@@ -78,7 +83,7 @@ export function currentPatient(reader: StateReader, did: Did): Did {
 /** Active practitioner of an active organisation, with a licence of a regulator that has not run out. */
 export function isLicensed(reader: StateReader, did: Did, nowMs: number): boolean {
   const found = practitioner(reader, did);
-  if (found?.status !== 'active' || !isActiveOrganisation(reader, found.registeredBy)) return false;
+  if (found?.status !== 'active' || !isInStanding(organisation(reader, found.registeredBy), nowMs)) return false;
   const { licence } = found;
   return licence?.status === 'active' && licence.untilMs > nowMs && found.roles.includes(licence.profession);
 }
@@ -189,7 +194,8 @@ export function resolveSigningKey(
   if (!hasKeys) return carriedKey(did, keyName, messages) ?? { error: kernelErrors.signerUnknown };
   if (found.status !== 'active') return { error: kernelErrors.signerSuspended };
   const isStaff = found.kind === 'practitioner' || found.kind === 'device';
-  if (isStaff && !isActiveOrganisation(reader, found.registeredBy)) return { error: kernelErrors.signerSuspended };
+  const answers = found.kind === 'organisation' ? found : isStaff && organisation(reader, found.registeredBy);
+  if (answers !== false && !isInStanding(answers, context.blockTimeMs)) return { error: kernelErrors.signerSuspended };
   const entry = getKey(reader, did, keyName);
   if (!entry) return { error: kernelErrors.signerUnknown };
   if (entry.purpose !== 'sign' || entry.jwk.crv !== 'P-256' || !isKeyActive(entry, context.blockTimeMs)) {

@@ -50,6 +50,10 @@ export type Organisation = Common & {
   slug: string;
   role: OrganisationRole;
   endpoint: string;
+  /** Admitted to the consortium by vote; founders are known by having registered themselves. */
+  member?: boolean;
+  /** Set by governance: until this block time neither the organisation nor its staff and devices sign. */
+  suspendedUntilMs?: number;
 };
 /** Set by a regulator; `untilMs` is judged by block time. */
 export type Licence = { by: Did; profession: PractitionerRole; status: 'active' | 'suspended'; untilMs: number };

@@ -61,4 +61,5 @@ export const kernelErrors = defineErrors(1, {
   handlerFault: [13, 'the transaction was refused by a fault of the program; report its hash to the operator'],
   stampExists: [14, 'this sender has stamped this digest before; the first stamp stays'],
   signaturesMissing: [15, 'every signature needs the key that it was verified with'],
+  versionUnknown: [16, 'this node runs an older program than the chain wants; its operator installs the newer one'],
 });

@@ -3,6 +3,7 @@ import { stamp } from './handlers.ts';
 import { kernelInvariants } from './invariants.ts';
 import { StampSchema } from './messages.ts';
 import { type Contract, defineMessage } from './types.ts';
+import { cancelVersion, scheduleVersion } from './versions.ts';
 
 const stampCost = 5;
 
@@ -11,6 +12,7 @@ export const kernelContract: Contract = {
   number: 1,
   messages: { 'kernel/stamp': defineMessage({ schema: StampSchema, cost: stampCost, handle: stamp }) },
   errors: kernelErrors,
+  operations: { scheduleVersion, cancelVersion },
   invariants: kernelInvariants,
 };
 
@@ -31,3 +33,12 @@ export {
 } from './state.ts';
 export * from './stored-value.ts';
 export * from './types.ts';
+export {
+  applicationVersion,
+  firstVersion,
+  latestVersion,
+  type PendingVersion,
+  pendingVersion,
+  type UpgradeNeeded,
+  UpgradeNeededError,
+} from './versions.ts';

@@ -41,6 +41,7 @@ import type {
   TransactionContext,
   TransactionResult,
 } from './types.ts';
+import { applicationVersion, latestVersion, type UpgradeNeeded, UpgradeNeededError, versionSince } from './versions.ts';
 
 /** What every transaction costs for signatures, replay protection and its result. */
 export const costPerTransactionBase = 10;
@@ -55,6 +56,8 @@ export type VerifiedTransaction = { tx: ParsedTransaction; keysUsed: readonly st
 export type KernelOptions = {
   /** Freezes every value in state: a handler that changes a shared value throws. For tests. */
   freezeValues?: boolean;
+  /** The latest application version that the contracts know. For tests. */
+  latestVersion?: number;
 };
 
 const ACCEPTED: CheckResult = { code: 0, log: '' };
@@ -83,6 +86,7 @@ export class Kernel {
   readonly #resolveKey: KeyResolver;
   readonly #cache = new DecodedCache();
   readonly #isFreezing: boolean;
+  readonly #latestVersion: number;
 
   constructor(contracts: readonly Contract[], options: KernelOptions = {}) {
     for (const [index, contract] of contracts.entries()) {
@@ -96,6 +100,7 @@ export class Kernel {
     this.#byName = new Map(contracts.map((contract) => [contract.name, contract]));
     this.#resolveKey = contracts.find((contract) => contract.resolveKey)?.resolveKey ?? noKeys;
     this.#isFreezing = options.freezeValues ?? false;
+    this.#latestVersion = options.latestVersion ?? latestVersion;
   }
 
   /** Initial state of a chain. Throws on a document that is malformed or contradicts itself. */
@@ -121,8 +126,9 @@ export class Kernel {
   /** Everything but the handlers: what a node asks before it lets a transaction into a block. */
   checkTransaction(tx: ParsedTransaction, view: LedgerView, context: BlockContext): CheckResult {
     try {
-      this.#checkStateless(tx, context);
       const reader = stateReader(view);
+      check(!this.upgradeNeeded(view, context.height), kernelErrors.versionUnknown);
+      this.#checkStateless(tx, context, applicationVersion(reader, context.height));
       for (const { did, keyName } of tx.signatures) this.#signingKey(reader, did, keyName, tx.payload, context);
       const id = toBase64url(replayIdBytes(tx.sender, tx.payload.id));
       check(!view.replaySeen(minuteOf(tx.payload.validUntil), id), kernelErrors.replayed);
@@ -153,10 +159,25 @@ export class Kernel {
     return { ...(results[0] as TransactionResult), writes, replayIds };
   }
 
-  /** Executes in order; each transaction sees what those before it wrote. Never throws for a transaction's fault. */
+  /**
+   * What keeps this program from executing block `height`: the chain has changed to a version that it does not know. An
+   * engine that gets an answer stops before the block, with its data as they are, and says what it needs.
+   */
+  upgradeNeeded(view: StateView, height: number): UpgradeNeeded | undefined {
+    const { version, height: since } = versionSince(stateReader(view), height);
+    return version > this.#latestVersion ? { version, height: since, latestVersion: this.#latestVersion } : undefined;
+  }
+
+  /**
+   * Executes in order; each transaction sees what those before it wrote. Never throws for a transaction's fault; throws
+   * `UpgradeNeededError` where `upgradeNeeded` answers.
+   */
   executeBlock(transactions: readonly VerifiedTransaction[], view: LedgerView, context: BlockContext): BlockResult {
+    const needed = this.upgradeNeeded(view, context.height);
+    if (needed) throw new UpgradeNeededError(needed);
     const block = new BlockState(view, this.#cache, this.#isFreezing);
-    const session = new BlockSession(block, view, new TransactionState(block, this.#byName));
+    const version = applicationVersion(stateReader(view), context.height);
+    const session = new BlockSession(block, view, new TransactionState(block, this.#byName), version);
     const results: TransactionResult[] = [];
     for (const [index, { tx, keysUsed }] of transactions.entries()) {
       results.push(this.#execute(session, tx, keysUsed, context, index));
@@ -180,12 +201,12 @@ export class Kernel {
     return undefined;
   }
 
-  #checkStateless(tx: ParsedTransaction, context: BlockContext): void {
+  #checkStateless(tx: ParsedTransaction, context: BlockContext, version: number): void {
     check(tx.chain === context.chain, kernelErrors.chainDiffers);
     const { validUntil, messages } = tx.payload;
     check(validUntil > context.blockTimeMs, kernelErrors.expired);
     check(validUntil <= context.blockTimeMs + validityMsMax, kernelErrors.validityTooLong);
-    this.messages.checkAll(messages);
+    this.messages.checkAll(messages, version);
   }
 
   #signingKey(reader: StateReader, did: Did, keyName: string, payload: Payload, context: BlockContext): ResolvedKey {
@@ -216,7 +237,7 @@ export class Kernel {
     });
     transaction.cost = costPerTransactionBase;
     try {
-      this.#checkStateless(tx, context);
+      this.#checkStateless(tx, context, session.version);
       this.#checkSigners(session, tx, keysUsed, context);
       session.checkReplay(tx);
     } catch (thrown) {
@@ -226,7 +247,7 @@ export class Kernel {
     // transaction that was answered with an error cannot come alive later.
     session.useId(tx, blockTimeMs);
     try {
-      const outputs = this.#handle(transaction, tx.payload);
+      const outputs = this.#handle(transaction, tx.payload, session.version);
       const data = transactionData(transaction, outputs);
       session.block.merge(transaction.overlay);
       return { code: 0, log: '', data, cost: transaction.cost, events: transaction.events, outputs };
@@ -248,11 +269,11 @@ export class Kernel {
     }
   }
 
-  #handle(transaction: TransactionState, payload: Payload): JsonValue[] {
+  #handle(transaction: TransactionState, payload: Payload, version: number): JsonValue[] {
     const outputs: JsonValue[] = [];
     const context = transaction.context as TransactionContext;
     for (const message of payload.messages) {
-      const { contract, definition } = this.messages.entry(message.type);
+      const { contract, definition } = this.messages.entry(message.type, version);
       transaction.charge(definition.cost);
       const output = definition.handle(transaction.access(contract.name), message as never, context);
       outputs.push(output ?? null);
@@ -269,15 +290,18 @@ function transactionData(transaction: TransactionState, outputs: JsonValue[]): U
 class BlockSession {
   readonly block: BlockState;
   readonly transaction: TransactionState;
+  /** One for the whole block: an upgrade never begins inside of one. */
+  readonly version: number;
   readonly replayIds: ReplayId[] = [];
   readonly #view: LedgerView;
   readonly #used = new ReplayTable();
   #id: ReplayId | undefined;
 
-  constructor(block: BlockState, view: LedgerView, transaction: TransactionState) {
+  constructor(block: BlockState, view: LedgerView, transaction: TransactionState, version: number) {
     this.block = block;
     this.#view = view;
     this.transaction = transaction;
+    this.version = version;
   }
 
   checkReplay(tx: ParsedTransaction): void {

@@ -3,12 +3,15 @@ import { Compile } from 'typebox/compile';
 import { ContractError, check, type ErrorDefinition, kernelErrors, refuse } from './errors.ts';
 import { looseEnds } from './schemas.ts';
 import type { Contract, MessageDefinition } from './types.ts';
+import { firstVersion } from './versions.ts';
 
 type Validator = {
   Check(value: unknown): boolean;
   Errors(value: unknown): { instancePath: string; message: string }[];
 };
+type Revision = { since: number; definition: MessageDefinition; validator: Validator };
 type Entry = { contract: Contract; definition: MessageDefinition; validator: Validator };
+type Registered = { contract: Contract; revisions: readonly Revision[] };
 
 /** A message that its schema refuses; names the member, never its value. */
 class MalformedMessage extends ContractError {
@@ -18,9 +21,15 @@ class MalformedMessage extends ContractError {
   }
 }
 
-/** All message types with their compiled schemas. */
+function validatorOf(type: string, { schema }: MessageDefinition): Validator {
+  const problems = looseEnds(schema);
+  if (problems.length > 0) throw new TypeError(`schema of ${type} is open or unbounded: ${problems.join('; ')}`);
+  return Compile(schema);
+}
+
+/** All message types with their compiled schemas, as each application version has them. */
 export class MessageTable {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, Registered>();
   readonly #reserved = new Set<string>();
 
   constructor(contracts: readonly Contract[]) {
@@ -33,28 +42,39 @@ export class MessageTable {
 
   #register(contract: Contract, type: string, definition: MessageDefinition): void {
     if (!type.startsWith(`${contract.name}/`)) throw new TypeError(`${type} is not a message of ${contract.name}`);
-    const problems = looseEnds(definition.schema);
-    if (problems.length > 0) throw new TypeError(`schema of ${type} is open or unbounded: ${problems.join('; ')}`);
-    this.#entries.set(type, { contract, definition, validator: Compile(definition.schema) });
+    const revisions = [definition, ...(definition.revisions ?? [])].map((one) => ({
+      since: one.since ?? firstVersion,
+      definition: one,
+      validator: validatorOf(type, one),
+    }));
+    const isAscending = revisions.every(
+      ({ since }, index) => index === 0 || since > (revisions[index - 1]?.since ?? 0),
+    );
+    if (!isAscending) throw new TypeError(`revisions of ${type} are not in the order of versions`);
+    this.#entries.set(type, { contract, revisions });
   }
 
   types(): string[] {
     return [...this.#entries.keys()];
   }
 
+  /** As the latest version has it. */
   definition(type: string): MessageDefinition | undefined {
-    return this.#entries.get(type)?.definition;
+    return this.#entries.get(type)?.revisions.at(-1)?.definition;
   }
 
-  entry(type: string): Entry {
-    const entry = this.#entries.get(type);
-    if (entry) return entry;
-    refuse(this.#reserved.has(type) ? kernelErrors.messageReserved : kernelErrors.messageUnknown);
+  /** A message type as an application version has it. */
+  entry(type: string, version: number): Entry {
+    const registered = this.#entries.get(type);
+    const revision = registered?.revisions.findLast(({ since }) => since <= version);
+    if (registered && revision) return { contract: registered.contract, ...revision };
+    const isLater = registered !== undefined || this.#reserved.has(type);
+    refuse(isLater ? kernelErrors.messageReserved : kernelErrors.messageUnknown);
   }
 
   /** Everything about a message that needs no state. */
-  check(message: Message): void {
-    const { definition, validator } = this.entry(message.type);
+  check(message: Message, version: number): void {
+    const { definition, validator } = this.entry(message.type, version);
     if (!validator.Check(message)) {
       const [first] = validator.Errors(message);
       const where = first?.instancePath === '' ? 'the message' : (first?.instancePath ?? 'the message');
@@ -63,8 +83,8 @@ export class MessageTable {
     definition.check?.(message as never);
   }
 
-  checkAll(messages: readonly Message[]): void {
+  checkAll(messages: readonly Message[], version: number): void {
     check(messages.length > 0, kernelErrors.messageMalformed);
-    for (const message of messages) this.check(message);
+    for (const message of messages) this.check(message, version);
   }
 }

@@ -75,6 +75,10 @@ export type MessageDefinition<S extends TObject = TObject> = {
   /** Checks everything, then writes. What it returns is the message's output, null otherwise. */
   // biome-ignore lint/suspicious/noConfusingVoidType: a handler without an output returns nothing
   handle(state: ContractState, message: Static<S>, context: TransactionContext): JsonValue | void;
+  /** The application version from which it holds; the first one where absent. Before, the type is a reserved one. */
+  since?: number;
+  /** What replaces it in later versions, each whole and with its `since`, ascending. What once held never changes. */
+  revisions?: readonly MessageDefinition[];
 };
 
 export type Operation = (state: ContractState, argument: CborValue, context: TransactionContext) => CborValue;
