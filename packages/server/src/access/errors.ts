@@ -52,7 +52,7 @@ export const accessErrors: ReadonlyMap<Code, { name: string; advice: string }> =
     790,
     {
       name: 'answerTooLarge',
-      advice: 'More than 50,000 entries: ask for one type or a shorter time at once. Nothing was released or used up.',
+      advice: 'More than one answer may hold (50,000 entries, 32 MB): ask for one type, or a shorter time, at once.',
     },
   ],
   [

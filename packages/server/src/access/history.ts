@@ -23,7 +23,8 @@ async function partOf(records: OrganizationRecords, { custodian, patient }: Cont
   const known = records.patients.byDid(patient);
   const candidates = known === undefined ? [] : records.resources.ofPatient(known.id);
   const part: History['entries'] = [];
-  for await (const { stored, content } of await records.gate.release(question, candidates)) {
+  const asked = { patient: known?.id ?? patient };
+  for await (const { stored, content } of await records.gate.release(question, candidates, asked)) {
     const { periodMs: dateMs } = stored;
     const resource = textOfResource(present(stored, content).resource);
     part.push({ custodian, ...(dateMs !== undefined && { dateMs }), resource });

@@ -1,4 +1,5 @@
 import { fold, isPatientType, type Search, searchParametersOf } from '@salus/standards';
+import type { Asked } from '../gate/gate.ts';
 import { RuleFault } from '../http/problems.ts';
 import type { KnownPatient } from '../records/patient-directory.ts';
 import type { StoredResource } from '../records/resource-store.ts';
@@ -6,6 +7,7 @@ import { isSharedType } from '../records/shared-types.ts';
 import { Turn } from '../records/turn.ts';
 import { FhirErrorCodes } from './errors.ts';
 import { type Exchange, ownPatientOf } from './exchange.ts';
+import { mayMatch } from './prefilter.ts';
 
 /** Parameters that name the patient whom a record is about. */
 const patientParameters: ReadonlySet<string> = new Set(['patient', 'subject', 'beneficiary', 'individual']);
@@ -63,6 +65,16 @@ async function patientCandidates({ records }: Exchange, search: Search, own: str
     await turn.yieldWhenLong();
   }
   return found;
+}
+
+/** How the gate calls what a search is about, where nothing of it is here. */
+export function askedOf(exchange: Exchange, search: Search): Asked {
+  const { type, criteria } = search;
+  const others = criteria.filter(({ parameter }) => !patientParameters.has(parameter.name));
+  const isNamed = type !== 'Patient' && (others.length < criteria.length || ownPatientOf(exchange) !== undefined);
+  if (!isNamed) return { record: `Patient/${JSON.stringify(criteria.map(({ alternatives }) => alternatives))}` };
+  const patient = patientIds(search, ownPatientOf(exchange)).join();
+  return { patient, type, where: (stored) => mayMatch(stored, { ...search, criteria: others }) };
 }
 
 /** Everything stored that a search could be about, before consent and matching. */

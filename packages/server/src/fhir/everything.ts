@@ -12,7 +12,7 @@ import {
   safeName,
   standardsError,
 } from '@salus/standards';
-import type { Opened } from '../gate/gate.ts';
+import type { Asked, Opened } from '../gate/gate.ts';
 import type { StoredResource } from '../records/resource-store.ts';
 import { type Answer, answer } from './answer.ts';
 import { type Exchange, isStrict, type Query, questionOf } from './exchange.ts';
@@ -98,10 +98,15 @@ function sharedOf(exchange: Exchange, own: readonly StoredResource[]): StoredRes
  */
 function candidatesFor(exchange: Exchange, patient: string, wanted: Wanted): StoredResource[] {
   const own = exchange.records.resources.ofPatient(patient).filter((stored) => isWanted(stored, wanted));
-  const { permitted } = exchange.records.gate.decide(questionOf(exchange, 'everything'), own);
+  const { permitted } = exchange.records.gate.decide(questionOf(exchange, 'everything'), own, askedOf(patient, wanted));
   const all = [...own, ...sharedOf(exchange, permitted).filter((stored) => isWanted(stored, wanted))];
   const order = ({ type, id }: StoredResource): Resource => ({ resourceType: type, id });
   return all.sort((left, right) => compareForEverything(order(left), order(right)));
+}
+
+/** What stands for somebody who is not here is narrowed down alike. */
+function askedOf(patient: string, wanted: Wanted): Asked {
+  return { patient, where: (stored) => isWanted(stored, wanted) };
 }
 
 async function* recent(opened: AsyncIterable<Opened>, wanted: Wanted): AsyncGenerator<Presented> {
@@ -154,12 +159,13 @@ export async function everythingOf(exchange: Exchange, patient: string): Promise
   if (wanted.search.cursor !== undefined) return laterPage(exchange, address, wanted.search.cursor);
   const candidates = candidatesFor(exchange, patient, wanted);
   const question = questionOf(exchange, 'everything');
-  const { decisions } = exchange.records.gate.decide(question, candidates);
-  const opened = recent(released(exchange, 'everything', candidates), wanted);
+  const asked = askedOf(patient, wanted);
+  const { decisions } = exchange.records.gate.decide(question, candidates, asked);
+  const opened = recent(released(exchange, 'everything', candidates, asked), wanted);
   // The first entry is opened before the head is sent: up to here an error still gets its own answer.
   const first = await opened.next();
   const self = selfOf(address, exchange);
-  if (first.done === true && !mayKnow(exchange, patient)) return await absent(exchange, candidates, startMs);
+  if (first.done === true && !mayKnow(exchange, patient)) return await absent(exchange, candidates, startMs, asked);
   if (first.done === true || wanted.isPaged) {
     const matches = first.done === true ? [] : await held(first.value, opened);
     const kept = { search: wanted.search, question, matches, included: new Map(), decisions };
@@ -172,8 +178,9 @@ export async function everythingOf(exchange: Exchange, patient: string): Promise
 /** Whether the requester may see the Patient: then nothing else is an answer, and no secret. */
 function mayKnow(exchange: Exchange, patient: string): boolean {
   const found = exchange.records.resources.find('Patient', patient);
-  if (found === undefined) return false;
-  return exchange.records.gate.decide(questionOf(exchange, 'everything'), [found]).permitted.length > 0;
+  const asked = { record: `Patient/${patient}` };
+  const candidates = found === undefined ? [] : [found];
+  return exchange.records.gate.decide(questionOf(exchange, 'everything'), candidates, asked).permitted.length > 0;
 }
 
 async function held(first: Presented, rest: AsyncIterable<Presented>): Promise<Presented[]> {

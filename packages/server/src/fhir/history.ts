@@ -78,10 +78,11 @@ export async function historyOf(exchange: Exchange, type: string, id: string): P
   const current = resources.find(type, id, { deleted: true });
   const versions = current === undefined ? [] : resources.versions(current.record);
   const live = versions.filter(({ deleted }) => deleted !== true);
-  const permitted = new Set(gate.decide(questionOf(exchange, 'history'), live).permitted);
+  const asked = { record: `${type}/${id}` };
+  const permitted = new Set(gate.decide(questionOf(exchange, 'history'), live, asked).permitted);
   if (permitted.size === 0) {
-    for await (const _none of released(exchange, 'history', live)) break;
-    return await absent(exchange, live, startMs);
+    for await (const _none of released(exchange, 'history', live, asked)) break;
+    return await absent(exchange, live, startMs, asked);
   }
   const told = versions
     .filter((one) => one.deleted === true || permitted.has(one))

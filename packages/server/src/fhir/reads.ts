@@ -1,5 +1,5 @@
 import { elementsSubset, StandardsErrorCodes, type Subset, standardsError, subsetOf } from '@salus/standards';
-import type { Opened } from '../gate/gate.ts';
+import type { Asked, Opened } from '../gate/gate.ts';
 import type { Exit } from '../gate/question.ts';
 import { RuleFault } from '../http/problems.ts';
 import type { StoredResource } from '../records/resource-store.ts';
@@ -10,14 +10,24 @@ import { type Exchange, isStrict, questionOf, waitAsForAbsence } from './exchang
 import { unknownResource } from './outcomes.ts';
 import { etagOf, present, textOfResource } from './present.ts';
 
-/** Asks the gate for these and gives what it releases, or nothing at all. */
-export async function* released(exchange: Exchange, exit: Exit, candidates: StoredResource[]): AsyncGenerator<Opened> {
-  if (candidates.length > 0) yield* await exchange.records.gate.release(questionOf(exchange, exit), candidates);
+/** Asks the gate for these and gives what it releases, or nothing at all. What is not here is asked for alike. */
+export async function* released(
+  exchange: Exchange,
+  exit: Exit,
+  candidates: StoredResource[],
+  asked?: Asked,
+): AsyncGenerator<Opened> {
+  yield* await exchange.records.gate.release(questionOf(exchange, exit), candidates, asked);
 }
 
 /** The answer for nothing; only who holds or held a grant learns what became of it. */
-export async function absent(exchange: Exchange, candidates: StoredResource[], startMs: number): Promise<never> {
-  const told = exchange.records.gate.toldReason(questionOf(exchange, 'read'), candidates);
+export async function absent(
+  exchange: Exchange,
+  candidates: StoredResource[],
+  startMs: number,
+  asked?: Asked,
+): Promise<never> {
+  const told = exchange.records.gate.toldReason(questionOf(exchange, 'read'), candidates, asked);
   await waitAsForAbsence(startMs);
   if (told === 'expired') throw new RuleFault(FhirErrorCodes.grantExpired);
   if (told === 'used-up') throw new RuleFault(FhirErrorCodes.grantUsedUp);
@@ -54,12 +64,14 @@ export async function readResource(exchange: Exchange, type: string, id: string,
   const subset = wantedPart(exchange, type);
   if (wanted?.deleted === true) return await gone(exchange, wanted, startMs);
   const candidates = wanted === undefined ? [] : [wanted];
-  for await (const { stored, content } of released(exchange, version === undefined ? 'read' : 'history', candidates)) {
+  const asked = { record: `${type}/${id}` };
+  const exit = version === undefined ? 'read' : 'history';
+  for await (const { stored, content } of released(exchange, exit, candidates, asked)) {
     const headers = versionHeaders(stored);
     if (isUnchanged(exchange, stored)) return emptyAnswer(304, headers);
     return answer(textOfResource(subsetOf(present(stored, content).resource, subset)), headers);
   }
-  return await absent(exchange, candidates, startMs);
+  return await absent(exchange, candidates, startMs, asked);
 }
 
 /** 410 only for whom the gate would have given the last version that was not deleted; for all others nothing was here. */

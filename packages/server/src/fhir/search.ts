@@ -16,7 +16,7 @@ import { RuleFault } from '../http/problems.ts';
 import type { StoredResource } from '../records/resource-store.ts';
 import { Turn } from '../records/turn.ts';
 import { type Answer, answer } from './answer.ts';
-import { candidatesOf } from './candidates.ts';
+import { askedOf, candidatesOf } from './candidates.ts';
 import { type Exchange, isStrict, questionOf, requesterKey, waitAsForAbsence } from './exchange.ts';
 import type { ReleasedSearch } from './pages.ts';
 import { mayInclude, mayMatch } from './prefilter.ts';
@@ -59,16 +59,17 @@ async function release(exchange: Exchange, search: Search): Promise<ReleasedSear
   const { gate } = exchange.records;
   const candidates = (await candidatesOf(exchange, search)).filter((stored) => mayMatch(stored, search));
   const question = questionOf(exchange, search.countOnly ? 'count' : 'search');
-  const permitted = gate.decide(question, candidates).permitted;
+  const asked = askedOf(exchange, search);
+  const permitted = gate.decide(question, candidates, asked).permitted;
   const includes = search.countOnly ? [] : includeCandidates(exchange, search, permitted);
   const all = [...candidates, ...includes];
-  const { decisions } = gate.decide(question, all);
+  const { decisions } = gate.decide(question, all, asked);
   const wanted = new Set(candidates);
   const matches: Presented[] = [];
   const opened = new Map<string, Presented>();
   const held = new HeldBytes();
   const turn = new Turn();
-  for await (const { stored, content } of await gate.release(question, all)) {
+  for await (const { stored, content } of await gate.release(question, all, asked)) {
     const presented = present(stored, content);
     const isWanted = wanted.has(stored);
     if (!isWanted) opened.set(nameOf(stored), presented);

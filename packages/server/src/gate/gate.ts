@@ -64,7 +64,7 @@ export interface Recorder {
 
 export interface GateParts {
   organization: Did;
-  resources: Pick<ResourceStore, 'open'>;
+  resources: Pick<ResourceStore, 'open' | 'standIns'>;
   facts: FactSource;
   log: Pick<SyncedLog, 'append'>;
   recorder: Recorder;
@@ -85,6 +85,12 @@ export interface GateAnswer {
   decisions: Map<StoredResource, consent.Decision>;
 }
 
+/** What somebody asked for, by the names that they gave: what is not here is weighed like something that is. */
+export type Asked =
+  | { record: string }
+  /** `where` narrows down what somebody has, as the question does. */
+  | { patient: string; type?: string; where?(stored: StoredResource): boolean };
+
 /** What somebody wants to write: about whom, and what is here under that id, if anything. */
 export interface WriteTarget {
   /** FHIR id of the patient whom it is about; undefined for what belongs to nobody. */
@@ -94,10 +100,15 @@ export interface WriteTarget {
   /** True where something that is here is to be changed. */
   isUpdate: boolean;
   current: StoredResource | undefined;
-  /** A resource that is decided upon in vain where nothing is here, so that this costs the same. */
-  standIns: readonly StoredResource[];
+  /** `Type/id` that is asked for, whether or not it is here. */
+  name: string;
   categories: string[];
   labels: string[];
+}
+
+interface Weighed extends GateAnswer {
+  /** The pseudonyms of those whom it was about. */
+  patients: ReadonlyMap<string, Did>;
 }
 
 /** When a decision was made. */
@@ -117,12 +128,28 @@ export class ConsentGate {
     this.#parts = parts;
   }
 
-  /** Decides, and releases nothing: for counts and previews, which tell no more than a search would. */
-  decide(question: Question, candidates: readonly StoredResource[]): GateAnswer {
+  /**
+   * Decides, and releases nothing: for counts and previews, which tell no more than a search would. Where there is
+   * nothing of what was asked for, it is decided in vain about something else that is here: always the same for the same
+   * question, so that nobody can tell by the work whether there is nothing or nothing for them.
+   */
+  decide(question: Question, candidates: readonly StoredResource[], asked?: Asked): GateAnswer {
+    if (candidates.length === 0 && asked !== undefined) this.#decide(question, this.#standIns(asked));
+    return this.#decide(question, candidates);
+  }
+
+  #standIns(asked: Asked): StoredResource[] {
+    const found = this.#parts.resources.standIns(asked);
+    return 'where' in asked && asked.where !== undefined ? found.filter(asked.where) : found;
+  }
+
+  #decide(question: Question, candidates: readonly StoredResource[]): Weighed {
+    const patients = new Map<string, Did>();
     const decisions = new Map<StoredResource, consent.Decision>();
     const permitted: StoredResource[] = [];
     for (const [patientId, entries] of byPatient(candidates)) {
       const known = patientId === undefined ? undefined : this.#parts.facts.about(question, patientId);
+      if (patientId !== undefined && known !== undefined) patients.set(patientId, known.patient);
       for (const entry of entries) {
         const decision = patientId === undefined ? this.#shared(question, entry) : this.#one(known, entry);
         if (decision === undefined) continue;
@@ -130,22 +157,19 @@ export class ConsentGate {
         if (decision.decision === 'permit') permitted.push(entry);
       }
     }
-    return { permitted, decisions };
+    return { permitted, decisions, patients };
   }
 
   /**
    * Why nothing comes out, where the requester may know: who holds or held a grant learns that it is expired or used up.
-   * Everybody else learns nothing, and neither does anybody of a revocation. Where nothing is here, the stand-ins are
-   * decided upon in vain.
+   * Everybody else learns nothing, and neither does anybody of a revocation.
    */
   toldReason(
     question: Question,
     candidates: readonly StoredResource[],
-    standIns: readonly StoredResource[] = [],
+    asked?: Asked,
   ): 'expired' | 'used-up' | undefined {
-    const { decisions } = this.decide(question, candidates.length > 0 ? candidates : standIns);
-    if (candidates.length === 0) return undefined;
-    const reasons = [...decisions.values()].map(({ reason }) => reason);
+    const reasons = [...this.decide(question, candidates, asked).decisions.values()].map(({ reason }) => reason);
     return reasons.find((reason) => reason === 'expired' || reason === 'used-up');
   }
 
@@ -153,23 +177,20 @@ export class ConsentGate {
    * The way out. Decides, records each patient's disclosure (on the ledger first where content leaves the
    * organisation), then opens one entry after the other. Nothing is opened when recording fails.
    *
-   * Asking for nothing takes the same steps as being refused: stand-ins are decided upon, and one entry is logged.
+   * Asking for nothing takes the same steps as being refused, up to the entry that is synced into the log.
    */
   async release(
     question: Question,
     candidates: readonly StoredResource[],
-    standIns: readonly StoredResource[] = [],
+    asked?: Asked,
   ): Promise<AsyncGenerator<Opened>> {
     await this.#parts.facts.ready();
     const moment = this.#moment();
-    const { permitted, decisions } = this.decide(question, candidates.length > 0 ? candidates : standIns);
-    if (candidates.length === 0) {
-      await this.#log([this.#refusal(question, nobody).logged]);
-      this.#parts.recorder.wake();
-      return this.#open(question, [], new Map(), moment);
-    }
+    if (candidates.length === 0 && asked !== undefined) this.#decide(question, this.#standIns(asked));
+    const weighed = this.#decide(question, candidates);
+    const { permitted, decisions } = weighed;
     if (permitted.length > releasedEntriesMax) throw new RuleFault(AccessErrorCodes.answerTooLarge);
-    const isRecorded = await this.#record(question, decisions);
+    const isRecorded = await this.#record(question, weighed);
     return this.#open(question, isRecorded ? permitted : [], decisions, moment);
   }
 
@@ -199,22 +220,20 @@ export class ConsentGate {
   }
 
   /** Whether what is to be changed is here, the requester's to change, and stays with its patient. */
-  #before(question: Question, { isUpdate, current, patient, standIns }: WriteTarget): boolean {
+  #before(question: Question, { isUpdate, current, patient, name }: WriteTarget): boolean {
     if (!isUpdate) return true;
-    const { decisions } = this.decide(question, current === undefined ? standIns : [current]);
+    const { decisions } = this.decide(question, current === undefined ? [] : [current], { record: name });
     if (current === undefined || current.patient !== patient) return false;
     return decisions.get(current)?.decision === 'permit';
   }
 
   /** Facts about the patient whom something is written about; where nobody is here, about somebody else in vain. */
-  #writer(question: Question, { patient, isNewcomer, standIns }: WriteTarget): PatientFacts | undefined {
+  #writer(question: Question, { patient, isNewcomer }: WriteTarget): PatientFacts | undefined {
     if (isNewcomer) return this.#parts.facts.aboutNewcomer(question);
     if (patient === undefined) return undefined;
     const known = this.#parts.facts.about(question, patient);
-    const [standIn] = standIns;
-    if (known !== undefined || standIn?.patient === undefined) return known;
-    this.#one(this.#parts.facts.about(question, standIn.patient), standIn);
-    return undefined;
+    if (known === undefined) this.#decide(question, this.#parts.resources.standIns({ patient }).slice(0, 1));
+    return known;
   }
 
   /** What is to be written, as an entry that a decision can be made about; its writer is its author. */
@@ -311,14 +330,16 @@ export class ConsentGate {
   }
 
   /** One disclosure per patient and basis: durable in the synced log, and on the ledger where content leaves. */
-  async #record(question: Question, decisions: ReadonlyMap<StoredResource, consent.Decision>): Promise<boolean> {
+  async #record(question: Question, { decisions, patients }: Weighed): Promise<boolean> {
     const made: Made[] = [];
     for (const [patientId, entries] of byPatient([...decisions.keys()])) {
-      const known = patientId === undefined ? undefined : this.#parts.facts.about(question, patientId);
-      if (known === undefined) continue;
-      for (const group of byBasis(entries, decisions)) made.push(this.#made(question, known.patient, group));
+      const patient = patients.get(patientId ?? '');
+      if (patient === undefined) continue;
+      for (const group of byBasis(entries, decisions)) made.push(this.#made(question, patient, group));
     }
-    if (made.length === 0) return true;
+    // Nobody's record was met: what is here for everybody needs no entry, and an attempt at nothing gets that of a refusal.
+    if (made.length === 0 && decisions.size > 0) return true;
+    if (made.length === 0) made.push(this.#refusal(question, nobody));
     // The log comes first: what is on the ledger must be explainable, also after a crash in between.
     await this.#log(made.map(({ logged }) => logged));
     const onLedger = made.filter(({ logged }) => logged.path === 'ledger');

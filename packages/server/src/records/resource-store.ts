@@ -277,12 +277,9 @@ export class ResourceStore {
 
   /** The current versions of what a patient has here, of one type or of all. */
   ofPatient(patient: string, type?: string): StoredResource[] {
-    const token = this.tokens.patient(patient);
-    const rows =
-      type === undefined
-        ? this.#store.all(`${currentRows} WHERE r.patient = ?`, token)
-        : this.#store.all(`${currentRows} WHERE r.patient = ? AND r.type = ?`, token, this.tokens.type(type));
-    return this.#live(rows);
+    return this.#live(
+      this.#owned(this.tokens.patient(patient), type === undefined ? undefined : this.tokens.type(type)),
+    );
   }
 
   /** Resources of a type that belong to no patient. */
@@ -293,6 +290,38 @@ export class ResourceStore {
 
   #live(rows: readonly Row[]): StoredResource[] {
     return rows.map((row) => this.#row(row)).filter(({ deleted }) => deleted !== true);
+  }
+
+  /**
+   * Something that is here, to be weighed in vain in place of what is not: one record, or what a patient has. The keyed
+   * tokens are spread evenly, so that it is as likely anything as another, and always the same for the same names.
+   */
+  standIns(asked: { record: string } | { patient: string; type?: string }): StoredResource[] {
+    if ('record' in asked) {
+      const [type = '', id = ''] = asked.record.split('/');
+      const row = this.#after(this.tokens.resource(type, id)) ?? this.#after('');
+      return row === undefined ? [] : [this.#row(row)];
+    }
+    const token = this.tokens.patient(asked.patient);
+    const owner = this.#patientAfter(token) ?? this.#patientAfter('');
+    if (owner === undefined) return [];
+    const type = asked.type === undefined ? undefined : this.tokens.type(asked.type);
+    return this.#owned(owner, type).map((row) => this.#row(row));
+  }
+
+  #after(token: string): Row | undefined {
+    const sql = `${currentRows} WHERE r.token > ? AND r.patient IS NOT NULL ORDER BY r.token LIMIT 1`;
+    return this.#store.get(sql, token);
+  }
+
+  #patientAfter(token: string): string | undefined {
+    const row = this.#store.get('SELECT token FROM patients WHERE token > ? ORDER BY token LIMIT 1', token);
+    return row === undefined ? undefined : String(row.token);
+  }
+
+  #owned(patient: string, type: string | undefined): Row[] {
+    if (type === undefined) return this.#store.all(`${currentRows} WHERE r.patient = ?`, patient);
+    return this.#store.all(`${currentRows} WHERE r.patient = ? AND r.type = ?`, patient, type);
   }
 
   /** All versions of a resource, newest first. */
