@@ -70,6 +70,9 @@ function checkBelongs(validators: readonly Validator[], height: number, blockHas
   if (commit.votes.length !== validators.length) throw proofError('commitSignatureCount');
 }
 
+/** From here on CometBFT counts the power before it looks at signatures, all at once; a single one it looks at first. */
+const batchVotesMin = 2;
+
 type Cast = { vote: CommitVote; publicKey: Uint8Array };
 
 function checkSignatures(chain: string, commit: Commit, votes: readonly Cast[], failure: ProofErrorName): void {
@@ -112,7 +115,8 @@ export function verifyCommit(
 
 /**
  * Proves the same by as many votes for the block as it takes; the others are not looked at, votes for no block never
- * (CometBFT types.VerifyCommitLight). Throws a numbered error.
+ * (CometBFT types.VerifyCommitLight). `every`: all votes for the block are looked at, as evidence demands. Throws a
+ * numbered error.
  */
 export function verifyCommitLight(
   chain: string,
@@ -120,6 +124,7 @@ export function verifyCommitLight(
   header: Pick<Header, 'height'>,
   blockHash: Uint8Array,
   commit: Commit,
+  every = false,
 ): void {
   checkBelongs(validators, header.height, blockHash, commit);
   const total = totalPower(validators);
@@ -130,7 +135,7 @@ export function verifyCommitLight(
     const { publicKey, power } = validatorAt(validators, index, vote);
     taken.push({ vote, publicKey });
     signedPower += power;
-    if (isMoreThan(twoThirds, signedPower, total)) break;
+    if (!every && isMoreThan(twoThirds, signedPower, total)) break;
   }
   if (!isMoreThan(twoThirds, signedPower, total)) throw proofError('commitPowerMissing');
   checkSignatures(chain, commit, taken, 'commitSignatureInvalid');
@@ -146,6 +151,7 @@ export function verifyCommitTrusting(
   trusted: readonly Validator[],
   commit: Commit,
   level: TrustLevel,
+  every = false,
 ): void {
   const byAddress = new Map(trusted.map((validator) => [toHex(addressOf(validator.publicKey)), validator]));
   const total = totalPower(trusted);
@@ -159,8 +165,9 @@ export function verifyCommitTrusting(
     if (seen.has(validator)) throw proofError('commitSignatureTwice');
     seen.add(validator);
     taken.push({ vote, publicKey: validator.publicKey });
+    if (commit.votes.length < batchVotesMin) checkSignatures(chain, commit, taken, 'trustedVoteInvalid');
     signedPower += validator.power;
-    if (isMoreThan(level, signedPower, total)) break;
+    if (!every && isMoreThan(level, signedPower, total)) break;
   }
   if (!isMoreThan(level, signedPower, total)) throw proofError('lightTrustMissing');
   checkSignatures(chain, commit, taken, 'trustedVoteInvalid');

@@ -83,6 +83,10 @@ func fromBase64url(text string) []byte {
 	return value
 }
 
+func toBase64url(value []byte) string {
+	return base64.RawURLEncoding.EncodeToString(value)
+}
+
 func (id blockIDJSON) toComet() types.BlockID {
 	return types.BlockID{
 		Hash:          fromHex(id.Hash),
@@ -173,6 +177,10 @@ func validatorsInOrder(list []validatorJSON) *types.ValidatorSet {
 		set.Validators = append(set.Validators, types.NewValidator(ed25519.PubKey(fromBase64url(entry.PublicKey)), entry.Power))
 	}
 	set.Proposer = set.Validators[0]
+	// As it comes from the network: only then CometBFT knows that it may check signatures all at once.
+	if received, err := types.ValidatorSetFromProto(must(set.ToProto())); err == nil {
+		return received
+	}
 	return set
 }
 
