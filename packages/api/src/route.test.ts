@@ -1,8 +1,9 @@
+import { Compile } from 'typebox/compile';
 import { describe, expect, test } from 'vitest';
 import { ApiError, createClient } from './client.ts';
 import { apiErrors } from './errors.ts';
 import { createEventParser } from './event-stream.ts';
-import { fillPath, fillQuery } from './route.ts';
+import { fillPath, fillQuery, type RouteDefinition } from './route.ts';
 import { routes } from './routes/all.ts';
 
 describe('R-PPL-5 routes are defined once', () => {
@@ -36,6 +37,22 @@ describe('R-PPL-5 routes are defined once', () => {
       expect(described.sort()).toEqual(names.sort());
     }
     for (const entry of Object.values(apiErrors)) expect(entry.advice.length).toBeGreaterThan(10);
+  });
+});
+
+describe('R-PPL-5 examples', () => {
+  test('every example has the form that its route describes', () => {
+    let checked = 0;
+    for (const { id, body, bodyExample, responses } of Object.values<RouteDefinition>(routes)) {
+      const shown = Object.values(responses).filter(({ example }) => example !== undefined);
+      const pairs = [...shown.map(({ schema, example }) => [schema, example] as const), [body, bodyExample] as const];
+      for (const [schema, example] of pairs) {
+        if (schema === undefined || example === undefined) continue;
+        expect([id, Compile(schema).Errors(example)]).toEqual([id, []]);
+        checked += 1;
+      }
+    }
+    expect(checked).toBeGreaterThan(5);
   });
 });
 

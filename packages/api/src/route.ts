@@ -10,6 +10,7 @@ export interface RouteResponse {
   /** Shape of the JSON body. A response without one is text, a stream, or empty; `type` then names its media type. */
   readonly schema?: TSchema;
   readonly type?: string;
+  readonly example?: unknown;
 }
 
 /** A body that is taken as it stands, byte for byte: signatures cover the bytes, not what they parse to. */
@@ -49,6 +50,8 @@ export interface RouteDefinition {
   readonly headers?: TSchema;
   readonly body?: TSchema;
   readonly rawBody?: RawBody;
+  /** A body that this route takes; of a raw one what its text says. */
+  readonly bodyExample?: unknown;
   readonly bodyBytesMax?: number;
   readonly responses: Readonly<Record<number, RouteResponse>>;
   /** How errors are told: problem details unless a standard has a form of its own. */

@@ -21,6 +21,9 @@ export const What = Type.Object(
   { additionalProperties: false, description: 'what part of the record' },
 );
 
+const somebody = 'did:salus:AAECAwQFBgcICQoLDA0ODxAREhM';
+const somebodyElse = 'did:salus:ExIREA8ODQwLCgkIBwYFBAMCAQA';
+
 const RequestState = Type.Object({
   id: Type.String(),
   status: Type.String({ description: 'pending, permitted, denied or timed-out' }),
@@ -60,6 +63,7 @@ export const accessRoutes = {
       },
       { additionalProperties: false },
     ),
+    bodyExample: { custodian: 'hospital', patient: somebody, purpose: 'TREAT', what: { categories: ['laboratory'] } },
     responses: { 202: { description: 'recorded on the ledger', schema: RequestState } },
   }),
   getAccessRequest: route({
@@ -85,6 +89,7 @@ export const accessRoutes = {
       { custodian: Slug, patient: Did, reasonCode: CodeText, reasonText: Note },
       { additionalProperties: false },
     ),
+    bodyExample: { custodian: 'hospital', patient: somebody, reasonCode: 'ETREAT', reasonText: 'Found unconscious.' },
     responses: {
       201: {
         description: 'the window is open',
@@ -138,6 +143,7 @@ export const accessRoutes = {
       { outcome: Type.Union([Type.Literal('justified'), Type.Literal('unjustified')]), note: Type.Optional(Note) },
       { additionalProperties: false },
     ),
+    bodyExample: { outcome: 'justified' },
     responses: { 200: { description: 'on the ledger', schema: Type.Object({ transaction: Hash }) } },
   }),
   setRelationship: route({
@@ -159,6 +165,7 @@ export const accessRoutes = {
       },
       { additionalProperties: false },
     ),
+    bodyExample: { patient: somebody, person: somebodyElse, kind: 'careTeam' },
     responses: { 200: { description: 'in force from now on', schema: Type.Object({ ok: Type.Boolean() }) } },
   }),
   createAuthority: route({

@@ -74,6 +74,23 @@ const body = (description: string, bytesMax: number, types: readonly string[] = 
   rawBody: { types, bytesMax, description },
 });
 
+const observation = {
+  resourceType: 'Observation',
+  status: 'final',
+  code: { coding: [{ system: 'http://loinc.org', code: '8867-4' }] },
+  subject: { reference: 'Patient/a1b2' },
+  effectiveDateTime: '2026-05-06T07:08:09Z',
+  valueQuantity: { value: 72, unit: '/min', system: 'http://unitsofmeasure.org', code: '/min' },
+};
+const readBatch = {
+  resourceType: 'Bundle',
+  type: 'batch',
+  entry: [
+    { request: { method: 'GET', url: 'Patient/a1b2' } },
+    { request: { method: 'GET', url: 'Observation?patient=a1b2&code=8867-4&_count=10' } },
+  ],
+};
+
 /**
  * FHIR R4 of one organisation. The server mounts these, the OpenAPI document shows them, and the CapabilityStatement
  * lists the interactions that they name.
@@ -103,6 +120,7 @@ export const fhirRoutes = {
     interaction: { system: ['batch', 'transaction'] },
     params: bySlug,
     ...body('Bundle of type batch or transaction', bundleBytesMax),
+    bodyExample: readBatch,
     responses: { 200: found('Bundle of type batch-response or transaction-response') },
     ...outcomes,
   }),
@@ -135,6 +153,7 @@ export const fhirRoutes = {
     query: SearchQuery,
     headers: Type.Object({ prefer: handling }),
     ...body('the search parameters as a form', searchFormBytesMax, [formType]),
+    bodyExample: { name: 'Quillfeather', birthdate: '1971-03-05' },
     responses: { 200: found('Bundle of type searchset') },
     ...outcomes,
   }),
@@ -152,6 +171,7 @@ export const fhirRoutes = {
       'if-none-exist': text('`identifier=system|value`: only where nobody has it; for the organisation’s own system'),
     }),
     ...body('the resource', resourceBodyBytesMax),
+    bodyExample: observation,
     responses: written,
     ...outcomes,
   }),
@@ -200,6 +220,7 @@ export const fhirRoutes = {
     params: byId,
     headers: Type.Object({ prefer: returning, 'if-match': text('the version that must be current: `W/"3"`') }),
     ...body('the resource, with this id', resourceBodyBytesMax),
+    bodyExample: { ...observation, id: 'c3d4' },
     responses: written,
     ...outcomes,
   }),

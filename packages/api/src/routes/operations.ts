@@ -30,7 +30,9 @@ export const operationRoutes = {
     summary: 'Whether the process answers',
     tags,
     auth: 'none',
-    responses: { 200: { description: 'it does', schema: Type.Object({ status: Type.Literal('ok') }) } },
+    responses: {
+      200: { description: 'it does', schema: Type.Object({ status: Type.Literal('ok') }), example: { status: 'ok' } },
+    },
   }),
   ready: route({
     id: 'ready',

@@ -29,6 +29,7 @@ export const walletRoutes = {
     auth: 'member',
     params: bySlug,
     body: Type.Object({ patient: FhirId }, { additionalProperties: false }),
+    bodyExample: { patient: 'a1b2' },
     responses: {
       201: {
         description: 'valid once, until it expires',
@@ -45,6 +46,7 @@ export const walletRoutes = {
     auth: 'none',
     params: bySlug,
     body: Type.Object({ code: Code }, { additionalProperties: false }),
+    bodyExample: { code: 'ABCD-EFGH-IJKL-MNOP' },
     responses: {
       200: {
         description: 'the chain, the custodian, and the pseudonym that the patient has there',

@@ -1,5 +1,13 @@
 import swagger, { type JSONObject } from '@fastify/swagger';
-import { openApiPath, Problem, type RouteAuth, type RouteDefinition, SealedRequestSchema } from '@salus/api';
+import {
+  formType,
+  openApiPath,
+  Problem,
+  type RouteAuth,
+  type RouteDefinition,
+  routes,
+  SealedRequestSchema,
+} from '@salus/api';
 import { builtInContracts, consent } from '@salus/contracts';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 
@@ -34,17 +42,22 @@ const securitySchemes = {
 
 function responsesOf(definition: RouteDefinition): Record<string, unknown> {
   const entries = Object.entries(definition.responses).map(([status, response]) => {
-    const type = response.type ?? (response.schema === undefined ? undefined : 'application/json');
-    const content = type === undefined ? undefined : { [type]: { schema: response.schema ?? {} } };
-    return [status, { description: response.description, ...(content !== undefined && { content }) }];
+    const { description, schema, example } = response;
+    const type = response.type ?? (schema === undefined ? undefined : 'application/json');
+    const media = { schema: schema ?? {}, ...(example !== undefined && { example }) };
+    return [status, { description, ...(type !== undefined && { content: { [type]: media } }) }];
   });
   return Object.fromEntries(entries);
 }
 
+/** Of a body that is taken as it stands, only its type says something of its form. */
+function rawSchema(type: string): Record<string, unknown> {
+  if (type === formType) return { type: 'object', additionalProperties: { type: 'string' } };
+  return /[/+]json$/.test(type) ? { type: 'object' } : {};
+}
+
 /** What the document shows of a route, which is more than what Fastify needs to validate it. */
 function documented(definition: RouteDefinition): FastifySchema & Record<string, unknown> {
-  const raw = definition.rawBody;
-  const content = raw && Object.fromEntries(raw.types.map((type) => [type, { schema: { type: 'object' } }]));
   return {
     operationId: definition.id,
     summary: definition.summary,
@@ -55,10 +68,33 @@ function documented(definition: RouteDefinition): FastifySchema & Record<string,
     ...(definition.query === undefined ? {} : { querystring: definition.query }),
     ...(definition.headers === undefined ? {} : { headers: definition.headers }),
     ...(definition.body === undefined ? {} : { body: definition.body }),
-    ...(content === undefined ? {} : { body: { description: raw?.description, content } }),
     response: responsesOf(definition),
   };
 }
+
+const definitions = new Map(Object.values<RouteDefinition>(routes).map((one) => [one.id, one]));
+
+const OperationOutcome = {
+  type: 'object',
+  required: ['resourceType', 'issue'],
+  properties: {
+    resourceType: { const: 'OperationOutcome' },
+    issue: {
+      type: 'array',
+      minItems: 1,
+      items: {
+        type: 'object',
+        required: ['severity', 'code'],
+        properties: {
+          severity: { type: 'string' },
+          code: { type: 'string', description: 'R4 issue-type' },
+          details: { type: 'object', description: 'coding of system urn:salus:error, and advice as text' },
+          expression: { type: 'array', items: { type: 'string' } },
+        },
+      },
+    },
+  },
+};
 
 function eachOperation(paths: unknown, change: (operation: Record<string, unknown>) => void): void {
   for (const path of Object.values((paths ?? {}) as Record<string, Record<string, unknown>>)) {
@@ -66,26 +102,63 @@ function eachOperation(paths: unknown, change: (operation: Record<string, unknow
   }
 }
 
-/** Problems are described once and referred to by every operation. */
-function addProblems(document: Record<string, unknown>): void {
+/** What the collecting plugin does not carry over: bodies taken as they stand, examples, and how errors are told. */
+function completeOperation(operation: Record<string, unknown>, definition: RouteDefinition): void {
+  const { rawBody, bodyExample, errors } = definition;
+  const example = bodyExample === undefined ? {} : { example: bodyExample };
+  if (rawBody !== undefined) {
+    const { description, types } = rawBody;
+    const content = Object.fromEntries(types.map((type) => [type, { schema: rawSchema(type), ...example }]));
+    operation.requestBody = { description, required: true, content };
+  } else if (definition.body !== undefined) {
+    operation.requestBody = {
+      required: true,
+      content: { 'application/json': { schema: definition.body, ...example } },
+    };
+  }
+  const responses = responsesOf(definition);
+  for (const [status, { type }] of Object.entries(definition.responses)) {
+    if (type === 'application/problem+json') responses[status] = { $ref: '#/components/responses/Problem' };
+  }
+  responses.default = { $ref: `#/components/responses/${errors ?? 'Problem'}` };
+  operation.responses = responses;
+}
+
+/** Errors are described once and referred to by every operation. */
+function addErrors(document: Record<string, unknown>): void {
   const components = { ...(document.components as object) } as Record<string, unknown>;
-  components.schemas = { ...(components.schemas as object), Problem };
+  components.schemas = { ...(components.schemas as object), Problem, OperationOutcome };
   components.responses = {
     Problem: {
       description: 'A problem: `code` is stable, `advice` says what to do next',
       content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
     },
+    OperationOutcome: {
+      description: 'A problem in the words of FHIR: `issue.details` has the stable number and what to do next',
+      content: { 'application/fhir+json': { schema: { $ref: '#/components/schemas/OperationOutcome' } } },
+    },
   };
   document.components = components;
   eachOperation(document.paths, (operation) => {
-    const responses = operation.responses as Record<string, unknown>;
-    for (const [status, response] of Object.entries(responses)) {
-      if (JSON.stringify(response).includes('application/problem+json')) {
-        responses[status] = { $ref: '#/components/responses/Problem' };
-      }
-    }
-    responses.default = { $ref: '#/components/responses/Problem' };
+    const definition = definitions.get(String(operation.operationId));
+    if (definition !== undefined) completeOperation(operation, definition);
   });
+}
+
+/**
+ * Lists of fixed places as OpenAPI 3.1 writes them (JSON Schema 2020-12 §10.3.1.1): contracts describe theirs with
+ * `items` and `additionalItems`, as earlier drafts did.
+ */
+function withPrefixItems(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withPrefixItems);
+  if (typeof value !== 'object' || value === null) return value;
+  const { items, additionalItems, ...rest } = value as Record<string, unknown>;
+  const others = Object.entries(rest).map(([name, member]) => [name, withPrefixItems(member)]);
+  const places = Array.isArray(items) && 'type' in value && value.type === 'array';
+  const listed = places
+    ? { prefixItems: items.map(withPrefixItems), items: additionalItems ?? true }
+    : { ...(items !== undefined && { items: withPrefixItems(items) }) };
+  return { ...Object.fromEntries(others), ...listed };
 }
 
 /** What is signed (payload and messages of a transaction, ADR 1) and what is sealed, which no route shows. */
@@ -122,7 +195,9 @@ export async function registerOpenApi(http: FastifyInstance, version: string): P
       info: {
         title: 'Salus node',
         version,
-        description: 'Interface of a node of a patient-governed health-data network.',
+        description:
+          'Interface of a node of a patient-governed health-data network. Wherever there is GET there is HEAD; OPTIONS ' +
+          'and a wrong method answer with the methods that a path takes (Allow).',
         license: { name: 'Apache-2.0' },
       },
       components: { securitySchemes },
@@ -140,9 +215,9 @@ export async function registerOpenApi(http: FastifyInstance, version: string): P
     transformObject: (found) => {
       if (!('openapiObject' in found)) return found.swaggerObject;
       const document = structuredClone(found.openapiObject) as Record<string, unknown>;
-      addProblems(document);
+      addErrors(document);
       addMessages(document);
-      return document;
+      return withPrefixItems(document) as typeof document;
     },
   });
 }
