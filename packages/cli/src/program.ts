@@ -9,6 +9,7 @@ import { addDoctor } from './commands/doctor.ts';
 import { addExport } from './commands/export.ts';
 import { addImport } from './commands/import.ts';
 import { addKey } from './commands/key.ts';
+import { addNetwork } from './commands/network.ts';
 import { addRestore } from './commands/restore.ts';
 import { addStart } from './commands/start.ts';
 import { addStatus } from './commands/status.ts';
@@ -22,6 +23,7 @@ import { addWallet } from './commands/wallet.ts';
 const commands: readonly AddCommand[] = [
   addDemo,
   addStart,
+  addNetwork,
   addStatus,
   addImport,
   addExport,

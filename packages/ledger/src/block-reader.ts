@@ -63,6 +63,10 @@ export class BlockReader {
   }
 
   /** Without header and votes, which may have to come from elsewhere. */
+  async content(height: number): Promise<BlockContent | undefined> {
+    return this.#content(height);
+  }
+
   async existingContent(height: number): Promise<BlockContent> {
     const content = await this.#content(height);
     if (!content) throw ledgerError('blockNotHere', `height ${height}`);

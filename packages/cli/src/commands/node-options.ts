@@ -1,11 +1,12 @@
-import { hostDefault, type NodeOptions, portDefault, type RunningNode, startNode } from '@salus/server';
+import { createLog, hostDefault, type NodeOptions, portDefault, type RunningNode, startNode } from '@salus/server';
 import { type Command, Option } from 'commander';
 import { exitCodes, type GlobalOptions, integerOption } from '../cli.ts';
+import { openMemberLedger } from '../network/member.ts';
 
 export interface NodeCommandOptions extends GlobalOptions {
   port: number;
   host: string;
-  engine: 'embedded';
+  engine: 'embedded' | 'cometbft';
   logLevel: NonNullable<NodeOptions['logLevel']>;
   rateLimit?: number;
 }
@@ -24,7 +25,9 @@ export function nodeOptions(command: Command): Command {
       portDefault,
     )
     .option('--host <address>', 'address to listen on', hostDefault)
-    .addOption(new Option('--engine <name>', 'what orders transactions').choices(['embedded']).default('embedded'))
+    .addOption(
+      new Option('--engine <name>', 'what orders transactions').choices(['embedded', 'cometbft']).default('embedded'),
+    )
     .addOption(new Option('--log-level <level>', 'log on standard error').choices(levels).default('warn'))
     .option(
       '--rate-limit <number>',
@@ -34,7 +37,7 @@ export function nodeOptions(command: Command): Command {
 }
 
 /** Answers at the first signal that asks the process to end; a second one ends it at once. */
-function signalled(): Promise<void> {
+export function signalled(): Promise<void> {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   return new Promise((resolve) => {
     for (const signal of signals) {
@@ -57,7 +60,18 @@ export async function runUntilSignal(
   // Listens before the node starts: a signal while it starts must not cut it off in the middle.
   const end = signalled();
   const { data, port, host, engine, logLevel, rateLimit } = options;
-  const node = await startNode({ dataDir: data, port, host, engine, logLevel, rateLimitPerMinute: rateLimit });
+  const log = createLog(logLevel);
+  const openLedger: NodeOptions['openLedger'] = (directory, clockMs) =>
+    openMemberLedger(directory, clockMs, (event, fields) => log.note(event, fields));
+  const node = await startNode({
+    dataDir: data,
+    port,
+    host,
+    engine,
+    log,
+    rateLimitPerMinute: rateLimit,
+    ...(engine === 'cometbft' && { openLedger }),
+  });
   const finish = announce(node);
   await end;
   await finish?.();

@@ -11,7 +11,8 @@ import {
   toHex,
   type Validator,
 } from '@salus/protocol';
-import { type Block, BlockReader } from '../block-reader.ts';
+import { type Block, type BlockContent, BlockReader } from '../block-reader.ts';
+import { copyLedger } from '../copy.ts';
 import { DurableApplication } from '../durable-application.ts';
 import type { Submitted } from '../embedded/engine.ts';
 import { ledgerError } from '../errors.ts';
@@ -46,7 +47,7 @@ export type CometLedgerOptions = {
 };
 
 type Head = { height: number; timeMs: number; appHash: string };
-type Parts = { application: DurableApplication; verifier: Verifier; pool: TransactionPool; rpc: CometRpc };
+type Parts = { dir: string; application: DurableApplication; verifier: Verifier; pool: TransactionPool; rpc: CometRpc };
 
 const quiet: AbciLog = () => undefined;
 
@@ -87,7 +88,7 @@ export class CometLedger {
     const workers = options.verifyWorkers ?? verifyWorkers;
     const verifier = new Verifier(workers, (kid, payload) => application.keyFor(kid, payload));
     const pool = new TransactionPool(verifier);
-    const ledger = new CometLedger({ application, verifier, pool, rpc: new CometRpc(options.rpcPort) });
+    const ledger = new CometLedger({ dir, application, verifier, pool, rpc: new CometRpc(options.rpcPort) });
     const handler = new AbciApplication({
       application,
       pool,
@@ -160,6 +161,11 @@ export class CometLedger {
     return this.#blocks.block(height);
   }
 
+  /** What the block did, without header and votes. */
+  content(height: number): Promise<BlockContent | undefined> {
+    return this.#blocks.content(height);
+  }
+
   transaction(hash: string): Promise<LedgerTransaction | undefined> {
     return this.#finder.transaction(hash);
   }
@@ -206,6 +212,13 @@ export class CometLedger {
   /** What CometBFT says of itself, its peers and its evidence. */
   consensus(method: 'status' | 'net_info' | 'num_unconfirmed_txs'): Promise<unknown> {
     return this.#parts.rpc.call(method);
+  }
+
+  /** Copies state and blocks into a new directory, as of one moment; see `copyLedger`. */
+  copyTo(dir: string, pinned: (head: Head) => void = () => undefined): Promise<Head> {
+    const { application, dir: from } = this.#parts;
+    const { scan, state } = application;
+    return copyLedger({ dir: from, scan, state, head: () => this.head() }, dir, pinned);
   }
 
   close(): Promise<void> {

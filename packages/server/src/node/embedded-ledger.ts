@@ -1,6 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { builtInContracts, createKernel, type GenesisDocument, parseGenesis } from '@salus/contracts';
-import { type Block, type Found, type Ledger, LedgerErrorCodes, openLedger } from '@salus/ledger';
+import {
+  type BlockContent,
+  CometErrorCodes,
+  type Found,
+  type Ledger,
+  LedgerErrorCodes,
+  openLedger,
+} from '@salus/ledger';
 import {
   canonicalJson,
   fromBase64url,
@@ -43,7 +50,16 @@ const callerErrors: readonly [keyof typeof LedgerErrorCodes, number, string][] =
 addErrorTable(new Map(callerErrors.map(([name, , advice]) => [LedgerErrorCodes[name], { name, advice }])));
 for (const [name, status] of callerErrors) setErrorStatus(LedgerErrorCodes[name], status);
 
-function readSeed(root: string): Uint8Array {
+const consensusErrors: readonly [keyof typeof CometErrorCodes, string][] = [
+  ['consensusUnreachable', 'The consensus engine of the node is being restarted: send it again in a moment.'],
+  ['consensusRefused', 'The consensus engine of the node did not take it: send it again in a moment.'],
+  ['undecided', 'Other members may be out of reach: send the same bytes again to learn the outcome.'],
+];
+addErrorTable(new Map(consensusErrors.map(([name, advice]) => [CometErrorCodes[name], { name, advice }])));
+const unavailableStatus = 503;
+for (const [name] of consensusErrors) setErrorStatus(CometErrorCodes[name], unavailableStatus);
+
+export function readSeed(root: string): Uint8Array {
   try {
     const key: unknown = JSON.parse(readFileSync(validatorKeyPath(root), 'utf8'));
     if (typeof key === 'object' && key !== null && 'd' in key && typeof key.d === 'string') return fromBase64url(key.d);
@@ -55,7 +71,7 @@ function readSeed(root: string): Uint8Array {
   throw new NodeFault(NodeErrorCodes.keyFileDamaged);
 }
 
-function genesisOf(directory: DataDirectory): GenesisDocument {
+export function genesisOf(directory: DataDirectory): GenesisDocument {
   try {
     return parseGenesis(directory.genesis());
   } catch (cause) {
@@ -63,7 +79,7 @@ function genesisOf(directory: DataDirectory): GenesisDocument {
   }
 }
 
-function committedTransactions(block: Block): CommittedTransaction[] {
+function committedTransactions(block: BlockContent): CommittedTransaction[] {
   const { height, timeMs } = block;
   return block.transactions.flatMap((bytes, index) => {
     const result = block.results[index];
@@ -80,11 +96,29 @@ function cursorText({ height, index }: Position): string {
   return `${height.toString(16).padStart(12, '0')}.${index.toString(16).padStart(5, '0')}`;
 }
 
-/** The embedded engine as the rest of the server sees a ledger. */
-class EmbeddedLedger implements LedgerAccess {
-  readonly #ledger: Ledger;
+type EngineMember =
+  | 'head'
+  | 'status'
+  | 'submit'
+  | 'get'
+  | 'iterate'
+  | 'block'
+  | 'content'
+  | 'transaction'
+  | 'receipt'
+  | 'stateProof'
+  | 'find'
+  | 'anchor'
+  | 'copyTo'
+  | 'close';
+/** What both engines offer. */
+export type Engine = Pick<Ledger, EngineMember> & { subscribe(listener: () => void): () => void };
 
-  constructor(ledger: Ledger) {
+/** An engine as the rest of the server sees a ledger. */
+export class EngineLedger implements LedgerAccess {
+  readonly #ledger: Engine;
+
+  constructor(ledger: Engine) {
     this.#ledger = ledger;
   }
 
@@ -123,7 +157,7 @@ class EmbeddedLedger implements LedgerAccess {
   }
 
   async blockEvents(height: number): Promise<BlockEvents | undefined> {
-    const block = await this.#ledger.block(height);
+    const block = await this.#ledger.content(height);
     if (block === undefined) return undefined;
     const transactions = block.transactions.map((bytes, index) => ({
       hash: toHex(sha256(bytes)),
@@ -151,8 +185,8 @@ class EmbeddedLedger implements LedgerAccess {
     const cursor = after === undefined ? undefined : cursorText(after);
     const { items } = await this.#ledger.find({ participant, type, after: cursor, limit });
     const heights = [...new Set(items.map((item: Found) => item.height))];
-    const blocks = await Promise.all(heights.map((height) => this.block(height)));
-    const byHeight = new Map(blocks.map((block) => [block?.height, block?.transactions ?? []]));
+    const blocks = await Promise.all(heights.map((height) => this.#ledger.content(height)));
+    const byHeight = new Map(blocks.map((block) => [block?.height, block ? committedTransactions(block) : []]));
     return items.flatMap(({ height, index }) => byHeight.get(height)?.[index] ?? []);
   }
 
@@ -181,7 +215,7 @@ async function openOf(directory: DataDirectory, clock: () => number = Date.now):
 
 /** Opens the embedded engine of a data directory; the first time it makes the chain of the genesis document. */
 export async function openEmbeddedLedger(directory: DataDirectory, clock?: () => number): Promise<LedgerAccess> {
-  return new EmbeddedLedger(await openOf(directory, clock));
+  return new EngineLedger(await openOf(directory, clock));
 }
 
 export interface LedgerExamination {

@@ -20,6 +20,7 @@ export const NodeErrorCodes = {
   inputInvalid: 716,
   engineUnknown: 717,
   dataDirectoryUnwritable: 718,
+  consensusMissing: 719,
   backupMissing: 730,
   backupDamaged: 731,
   backupTargetTaken: 732,
@@ -31,6 +32,9 @@ export const NodeErrorCodes = {
   backupUnderWay: 738,
   backupOnlineUnable: 739,
   exportCut: 740,
+  networkMissing: 745,
+  networkRunning: 746,
+  memberUnready: 747,
 } as const;
 
 export type NodeErrorCode = (typeof NodeErrorCodes)[keyof typeof NodeErrorCodes];
@@ -87,11 +91,12 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     },
   ],
   [716, { name: 'inputInvalid', advice: 'See --help of the command for what it takes.' }],
-  [717, { name: 'engineUnknown', advice: 'This version knows the engine `embedded`.' }],
+  [717, { name: 'engineUnknown', advice: 'This version knows the engines `embedded` and `cometbft`.' }],
   [
     718,
     { name: 'dataDirectoryUnwritable', advice: 'The directory cannot be written: check its owner, mode and space.' },
   ],
+  [719, { name: 'consensusMissing', advice: 'Install the tested CometBFT with: salus network install' }],
   [730, { name: 'backupMissing', advice: 'There is no finished backup: name the directory that backup.json is in.' }],
   [731, { name: 'backupDamaged', advice: 'Do not use this backup: take another one. Nothing was written.' }],
   [732, { name: 'backupTargetTaken', advice: 'Choose a directory that is empty or not there yet.' }],
@@ -130,6 +135,16 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     { name: 'backupOnlineUnable', advice: 'The engine of this node cannot be copied at work: stop it, then back up.' },
   ],
   [740, { name: 'exportCut', advice: 'The answer ended before its end, so nothing of it was kept: export again.' }],
+  [745, { name: 'networkMissing', advice: 'Create one with `salus network init`, or name its directory with --dir.' }],
+  [746, { name: 'networkRunning', advice: 'End it first with `salus network stop`.' }],
+  [
+    747,
+    {
+      name: 'memberUnready',
+      advice:
+        'This directory has no CometBFT of its own: make members with `salus network init`, or start a new directory.',
+    },
+  ],
 ]);
 
 /** Something about the node’s surroundings is wrong; nothing has been changed. */

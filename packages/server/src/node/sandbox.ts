@@ -21,14 +21,14 @@ import {
 import { NodeErrorCodes, NodeFault } from './errors.ts';
 
 /** The name says it: every signature covers the chain, so a sandbox can never pass for a real network. */
-const sandboxPrefix = 'sandbox-';
+export const sandboxPrefix = 'sandbox-';
 const vaultEpochFirst = 1;
 
 export function isSandboxChain(chain: string): boolean {
   return chain.startsWith(sandboxPrefix);
 }
 
-interface SandboxMember {
+export interface SandboxMember {
   slug: string;
   name: string;
   role: string;
@@ -36,7 +36,7 @@ interface SandboxMember {
 }
 
 /** A consortium with one member of each kind that the main job needs. */
-const sandboxMembers: readonly SandboxMember[] = [
+export const sandboxMembers: readonly SandboxMember[] = [
   { slug: 'hospital', name: 'Riverside General Hospital', role: 'hospital', class: 'provider' },
   { slug: 'clinic', name: 'Hillside Family Clinic', role: 'clinic', class: 'provider' },
   { slug: 'payer', name: 'Commonwealth Health Plan', role: 'payer', class: 'payer' },
@@ -54,7 +54,8 @@ export interface SandboxOptions {
   nowMs?: number;
 }
 
-async function createMember(dataRoot: string, member: SandboxMember, endpoint: string): Promise<GenesisMember> {
+/** Keys and directories of an organisation in a node's data directory, and what genesis says of it. */
+export async function createMember(dataRoot: string, member: SandboxMember, endpoint: string): Promise<GenesisMember> {
   const paths = organizationPaths(dataRoot, member.slug);
   const keys = await Promise.all(keyPurposes.map((purpose) => generateKey(purpose, { state: 'registered' })));
   for (const key of keys) saveKey(paths.keys, key);
@@ -68,8 +69,8 @@ async function createMember(dataRoot: string, member: SandboxMember, endpoint: s
   return { did, name, slug, role, class: member.class, keys: keys.map(keySpec), endpoint };
 }
 
-/** The embedded validator's key: Ed25519, as CometBFT's consensus demands, with a purpose of its own. */
-function createValidatorKey(dataRoot: string): string {
+/** A validator's key: Ed25519, as CometBFT's consensus demands, with a purpose of its own. Gives the public half. */
+export function createValidatorKey(dataRoot: string): string {
   const { privateKey } = generateKeyPairSync('ed25519');
   const { x, d } = privateKey.export({ format: 'jwk' });
   makeDirectory(join(validatorKeyPath(dataRoot), '..'));

@@ -32,7 +32,8 @@ export interface NodeOptions {
   /** 0 takes any free port. */
   port?: number;
   host?: string;
-  engine?: 'embedded';
+  /** What orders transactions. `cometbft` needs `openLedger`: CometBFT runs beside the node. */
+  engine?: 'embedded' | 'cometbft';
   /** Refuses a directory of another chain. */
   chain?: string;
   logLevel?: LogLevel;
@@ -231,7 +232,9 @@ async function startParts(parts: readonly NodePart[], context: NodeContext, clos
  * do, and leaves the directory as it was, when the directory or the address cannot be used.
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
-  if (options.engine !== undefined && options.engine !== 'embedded') throw new NodeFault(NodeErrorCodes.engineUnknown);
+  const { engine = 'embedded' } = options;
+  const isKnown = engine === 'embedded' || (engine === 'cometbft' && options.openLedger !== undefined);
+  if (!isKnown) throw new NodeFault(NodeErrorCodes.engineUnknown);
   const startedMs = Date.now();
   const closers = new Closers();
   let isStopping = false;
@@ -243,7 +246,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     const lock = lockDirectory(directory.root);
     closers.add(() => lock.release());
     const context = await openContext(options, directory, closers);
-    const status = (): Status => statusOf(context, options.engine ?? 'embedded', startedMs);
+    const status = (): Status => statusOf(context, engine, startedMs);
     mountCore(context, status, () => isStopping);
     await startParts(options.parts ?? nodeParts, context, closers);
     const host = options.host ?? hostDefault;

@@ -1,0 +1,137 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { type AddCommand, type Cli, examples, exitCodes, type GlobalOptions, integerOption } from '../cli.ts';
+import { cometVersion, installComet, requireComet } from '../network/comet-binary.ts';
+import { basePortDefault, membersMax, portsPerMember } from '../network/limits.ts';
+import { createNetwork, type Network, readNetwork } from '../network/network-directory.ts';
+import { type MemberStatus, networkStatus } from '../network/network-status.ts';
+import { runNetwork, stopNetwork, waitFor } from '../network/run-network.ts';
+import { signalled } from './node-options.ts';
+
+interface NetworkOptions extends GlobalOptions {
+  dir: string;
+}
+
+interface InitOptions extends NetworkOptions {
+  validators: number;
+  basePort: number;
+  host: string;
+  chain?: string;
+}
+
+const validatorsDefault = 4;
+const hostDefault = '127.0.0.1';
+const portMin = 1_024;
+const portMax = 65_535;
+const readyWaitMsMax = 120_000;
+
+function withDir(command: Command): Command {
+  return command.option('--dir <dir>', 'directory of the network', '.network');
+}
+
+function memberLine({ slug, url, height, comet, problem }: MemberStatus): string {
+  const peers = comet === undefined ? '' : `peers ${comet.peers}`;
+  return `  ${slug.padEnd(12)}${url.padEnd(28)}${`height ${height ?? '-'}`.padEnd(16)}${peers.padEnd(10)}${problem ?? ''}`;
+}
+
+function addresses({ members, host }: Network): string[] {
+  return members.map(({ slug, ports }) => `  ${slug.padEnd(12)}http://${host}:${ports.http}`);
+}
+
+function addInit(program: Command, cli: Cli): void {
+  withDir(program.command('init'))
+    .summary('make the members of a new network')
+    .description(
+      'Makes one data directory for each member, with keys of its own, and one genesis for all. Everything listens on ' +
+        'this machine alone unless --host says otherwise.',
+    )
+    .option('--validators <number>', 'members', integerOption('--validators', 1, membersMax), validatorsDefault)
+    .option(
+      '--base-port <port>',
+      `first of the ports; each member takes three within ${portsPerMember}`,
+      integerOption('--base-port', portMin, portMax),
+      basePortDefault,
+    )
+    .option('--host <address>', 'address of the nodes and of their consensus', hostDefault)
+    .option('--chain <name>', 'name of the chain; a sandbox by default')
+    .addHelpText('after', examples('salus network init --validators 4 --dir /srv/network'))
+    .action(
+      cli.action<InitOptions, []>(async (options) => {
+        const dir = resolve(options.dir);
+        const network = await createNetwork({ ...options, dir });
+        const { chain, members } = network;
+        const text = [
+          `Network ${chain} in ${dir}`,
+          ...addresses(network),
+          `Start it: salus network start --dir ${dir}`,
+        ];
+        return { value: { chain, dir, members }, text: text.join('\n') };
+      }),
+    );
+}
+
+function addStart(program: Command, cli: Cli): void {
+  withDir(program.command('start'))
+    .summary('run all members')
+    .description(
+      'Runs every member as two processes, the node and its CometBFT, and starts again what ends, until it is told to ' +
+        'stop by a signal or by `salus network stop`.',
+    )
+    .action(
+      cli.action<NetworkOptions, []>(async (options) => {
+        const end = signalled();
+        const dir = resolve(options.dir);
+        const network = readNetwork(dir);
+        await requireComet();
+        const running = await runNetwork(dir, network);
+        const isReady = async (): Promise<boolean> => (await networkStatus(network)).ok;
+        const isUp = await Promise.race([waitFor(isReady, readyWaitMsMax), end.then(() => false)]);
+        const value = { chain: network.chain, dir, ready: isUp, pid: process.pid, members: network.members };
+        const title = isUp ? `Network ${network.chain} runs` : 'Not every member is up yet; see salus network status';
+        cli.print({ value, text: [title, ...addresses(network), 'Ctrl-C stops it.'].join('\n') }, options);
+        await end;
+        await running.stop();
+        return undefined;
+      }),
+    );
+}
+
+function addStatusAndStop(program: Command, cli: Cli): void {
+  withDir(program.command('status'))
+    .summary('what every member says of itself')
+    .action(
+      cli.action<NetworkOptions, []>(async (options) => {
+        const status = await networkStatus(readNetwork(resolve(options.dir)));
+        const lines = status.members.map(memberLine);
+        const exitCode = status.ok ? exitCodes.ok : exitCodes.failed;
+        return { value: status, text: [`Network ${status.chain}`, ...lines].join('\n'), exitCode };
+      }),
+    );
+  withDir(program.command('stop'))
+    .summary('end all members in order')
+    .action(
+      cli.action<NetworkOptions, []>(async (options) => {
+        const dir = resolve(options.dir);
+        const stopped = await stopNetwork(dir, readNetwork(dir));
+        return { value: { stopped: stopped > 0 }, text: stopped > 0 ? 'Stopped.' : 'Nothing ran.' };
+      }),
+    );
+}
+
+export const addNetwork: AddCommand = (program, cli) => {
+  const command = program.command('network').summary('several members on CometBFT');
+  command.description('A network of several members whose blocks CometBFT orders.');
+  addInit(command, cli);
+  addStart(command, cli);
+  addStatusAndStop(command, cli);
+  command
+    .command('install')
+    .summary(`install CometBFT ${cometVersion}`)
+    .description('Builds the CometBFT that this version is tested with into the user’s cache. Needs Go.')
+    .action(
+      cli.action<GlobalOptions, []>(async () => {
+        const binary = await installComet();
+        return { value: { binary, version: cometVersion }, text: `CometBFT ${cometVersion}: ${binary}` };
+      }),
+    );
+};

@@ -1,0 +1,15 @@
+/** Bounds of `salus network`, unit last. */
+export const membersMax = 50;
+export const basePortDefault = 26_600;
+/** Between the first ports of two members. */
+export const portsPerMember = 10;
+/** A process that ends is started again after this, twice as long after each time it ended early. */
+export const restartDelayMsMin = 200;
+export const restartDelayMsMax = 5_000;
+/** A process that ran so long did not end early. */
+export const settledMs = 10_000;
+export const stopWaitMsMax = 20_000;
+export const logFileBytesMax = 16 * 1024 * 1024;
+/** Longest path of a Unix socket that every system takes. */
+export const socketPathCharsMax = 100;
+export const statusTimeoutMs = 3_000;

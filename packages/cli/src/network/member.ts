@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createKernel, type GenesisDocument } from '@salus/contracts';
+import { type AbciAddress, CometLedger } from '@salus/ledger';
+import { ed25519PublicKey, toBase64url, toHex } from '@salus/protocol';
+import {
+  type DataDirectory,
+  EngineLedger,
+  genesisOf,
+  type LedgerAccess,
+  ledgerPath,
+  NodeErrorCodes,
+  NodeFault,
+  readSeed,
+  softwareVersion,
+} from '@salus/server';
+import { requireComet } from './comet-binary.ts';
+import { type CometPorts, cometHomeOf, readCometPorts, writeCometHome } from './comet-home.ts';
+import { socketPathCharsMax } from './limits.ts';
+import { SupervisedProcess } from './supervised-process.ts';
+
+const portsDefault: CometPorts = { p2p: 26_656, rpc: 26_657 };
+const seedBytes = 32;
+
+/** A path that Unix sockets take: in the data directory where that is short enough. */
+function abciAddress(dataDir: string): AbciAddress {
+  const path = join(cometHomeOf(dataDir), 'app.sock');
+  if (path.length <= socketPathCharsMax) return { path };
+  return { path: join(tmpdir(), `salus-${toHex(randomBytes(8))}.sock`) };
+}
+
+/** A chain with one validator needs nobody else's files: its CometBFT is set up at the first start. */
+function setUpAlone(directory: DataDirectory, genesis: GenesisDocument): CometPorts {
+  const validatorSeed = readSeed(directory.root);
+  const [validator, ...others] = genesis.validators;
+  const isOurs = validator?.publicKey === toBase64url(ed25519PublicKey(validatorSeed));
+  // A ledger without a CometBFT beside it was ordered by the embedded engine.
+  if (!isOurs || others.length > 0 || existsSync(ledgerPath(directory.root))) {
+    throw new NodeFault(NodeErrorCodes.memberUnready);
+  }
+  const home = cometHomeOf(directory.root);
+  const moniker = directory.manifest.organizations[0] ?? '';
+  const host = '127.0.0.1';
+  const nodeSeed = randomBytes(seedBytes);
+  writeCometHome({ home, genesis, validatorSeed, nodeSeed, moniker, ports: portsDefault, host, peers: [] });
+  return portsDefault;
+}
+
+class MemberLedger extends EngineLedger {
+  readonly #comet: SupervisedProcess;
+
+  constructor(ledger: CometLedger, comet: SupervisedProcess) {
+    super(ledger);
+    this.#comet = comet;
+  }
+
+  /** CometBFT first: it would end itself with an error where its application leaves. */
+  override async close(): Promise<void> {
+    await this.#comet.stop();
+    await super.close();
+  }
+}
+
+/**
+ * Opens the ledger of a member whose CometBFT runs beside it, and starts that CometBFT. Closing ends both. `report` is
+ * told of what goes on between the two.
+ */
+export async function openMemberLedger(
+  directory: DataDirectory,
+  clock: () => number,
+  report: (event: string, fields: Readonly<Record<string, string | number>>) => void,
+): Promise<LedgerAccess> {
+  const { binary } = await requireComet();
+  const genesis = genesisOf(directory);
+  const ports = readCometPorts(directory.root) ?? setUpAlone(directory, genesis);
+  const home = cometHomeOf(directory.root);
+  const ledger = await CometLedger.open({
+    dir: ledgerPath(directory.root),
+    genesis,
+    kernel: createKernel(),
+    abci: abciAddress(directory.root),
+    rpcPort: ports.rpc,
+    softwareVersion,
+    log: report,
+    clock,
+  });
+  const comet = new SupervisedProcess(
+    {
+      command: binary,
+      args: ['start', '--home', home, '--proxy_app', ledger.proxyApp()],
+      logFile: join(home, 'comet.log'),
+      pidFile: join(home, 'comet.pid'),
+    },
+    home,
+  );
+  await comet.start();
+  return new MemberLedger(ledger, comet);
+}

@@ -1,0 +1,131 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type GenesisDocument, type GenesisMember, genesisFormat, governance } from '@salus/contracts';
+import type { JsonValue } from '@salus/protocol';
+import {
+  createMember,
+  createValidatorKey,
+  finishDirectory,
+  inspectDirectory,
+  makeDirectory,
+  NodeErrorCodes,
+  NodeFault,
+  readSeed,
+  type SandboxMember,
+  sandboxMembers,
+  sandboxPrefix,
+  writeFileDurably,
+} from '@salus/server';
+import { cometVersion } from './comet-binary.ts';
+import { type CometPeer, type CometPorts, cometHomeOf, nodeIdOf, writeCometHome } from './comet-home.ts';
+import { portsPerMember } from './limits.ts';
+
+export type MemberPorts = CometPorts & { http: number };
+export type NetworkMember = { slug: string; dataDir: string; ports: MemberPorts };
+export type Network = { chain: string; host: string; members: NetworkMember[] };
+
+export type NetworkOptions = {
+  dir: string;
+  validators: number;
+  basePort: number;
+  host?: string;
+  chain?: string;
+  nowMs?: number;
+};
+
+const networkFormat = 'salus-network/1';
+const validatorPower = 10;
+const seedBytes = 32;
+const hostDefault = '127.0.0.1';
+
+function networkFile(dir: string): string {
+  return join(dir, 'network.json');
+}
+
+/** The four kinds that the main job needs, then more clinics. */
+function memberPlan(index: number): SandboxMember {
+  const known = sandboxMembers[index];
+  if (known) return known;
+  const number = index + 1;
+  return { slug: `clinic-${number}`, name: `Clinic ${number}`, role: 'clinic', class: 'provider' };
+}
+
+function portsOf(basePort: number, index: number): MemberPorts {
+  const http = basePort + index * portsPerMember;
+  return { http, p2p: http + 1, rpc: http + 2 };
+}
+
+type Made = NetworkMember & { member: GenesisMember; publicKey: string; nodeSeed: Uint8Array };
+
+async function makeMember(options: NetworkOptions, host: string, index: number): Promise<Made> {
+  const plan = memberPlan(index);
+  const ports = portsOf(options.basePort, index);
+  const dataDir = join(options.dir, plan.slug);
+  makeDirectory(dataDir);
+  const member = await createMember(dataDir, plan, `http://${host}:${ports.http}`);
+  return {
+    slug: plan.slug,
+    dataDir,
+    ports,
+    member,
+    publicKey: createValidatorKey(dataDir),
+    nodeSeed: randomBytes(seedBytes),
+  };
+}
+
+/**
+ * Makes the data directories of a new network on this machine: for each member its own keys, its own validator and its
+ * own CometBFT, and one genesis for all. Refuses a directory that holds anything.
+ */
+export async function createNetwork(options: NetworkOptions): Promise<Network> {
+  const { dir, validators, nowMs = Date.now() } = options;
+  if (inspectDirectory(dir) !== 'absent') throw new NodeFault(NodeErrorCodes.dataDirectoryAlien);
+  const host = options.host ?? hostDefault;
+  const chain = options.chain ?? `${sandboxPrefix}${randomBytes(6).toString('hex')}`;
+  makeDirectory(dir);
+  const made: Made[] = [];
+  for (let index = 0; index < validators; index += 1) made.push(await makeMember(options, host, index));
+  const genesis: GenesisDocument = {
+    format: genesisFormat,
+    chain,
+    timeMs: nowMs,
+    validators: made.map(({ publicKey, member }) => ({ publicKey, power: validatorPower, member: member.did })),
+    members: made.map(({ member }) => member),
+    parameters: {},
+    ruleSets: [governance.jurisdictionUsa as unknown as JsonValue],
+  };
+  const peers: CometPeer[] = made.map(({ nodeSeed, ports }) => ({ id: nodeIdOf(nodeSeed), host, p2p: ports.p2p }));
+  for (const [index, { slug, dataDir, ports, nodeSeed }] of made.entries()) {
+    const others = peers.filter((_peer, place) => place !== index);
+    const home = cometHomeOf(dataDir);
+    const validatorSeed = readSeed(dataDir);
+    const { p2p, rpc } = ports;
+    writeCometHome({ home, genesis, validatorSeed, nodeSeed, moniker: slug, ports: { p2p, rpc }, host, peers: others });
+    finishDirectory(dataDir, { chain, organizations: [slug] }, genesis);
+  }
+  const members = made.map(({ slug, dataDir, ports }) => ({ slug, dataDir, ports }));
+  const network = { chain, host, members: members.map(({ slug, ports }) => ({ slug, ports })) };
+  writeFileDurably(
+    networkFile(dir),
+    `${JSON.stringify({ format: networkFormat, cometVersion, ...network }, null, 2)}\n`,
+  );
+  return { chain, host, members };
+}
+
+/** Throws `networkMissing` where `dir` holds no network. */
+export function readNetwork(dir: string): Network {
+  if (!existsSync(networkFile(dir))) throw new NodeFault(NodeErrorCodes.networkMissing);
+  try {
+    const { format, chain, host, members } = JSON.parse(readFileSync(networkFile(dir), 'utf8')) as {
+      format: string;
+      chain: string;
+      host: string;
+      members: Omit<NetworkMember, 'dataDir'>[];
+    };
+    if (format !== networkFormat) throw new Error(format);
+    return { chain, host, members: members.map((member) => ({ ...member, dataDir: join(dir, member.slug) })) };
+  } catch (cause) {
+    throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged, undefined, { cause });
+  }
+}

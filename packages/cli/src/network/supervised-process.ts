@@ -1,0 +1,118 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { logFileBytesMax, restartDelayMsMax, restartDelayMsMin, settledMs, stopWaitMsMax } from './limits.ts';
+
+export type ProcessPlan = {
+  command: string;
+  args: readonly string[];
+  /** Standard output and error go here; at its largest size it moves to `.1`. */
+  logFile: string;
+  /** Holds the process id while it runs. */
+  pidFile: string;
+  env?: NodeJS.ProcessEnv;
+};
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const pollMs = 20;
+
+/** Whether a process with this id runs and was started with `mark` among its arguments: ids are used again. */
+export function isRunning(pid: number, mark: string): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  try {
+    const status = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    if (/\) Z /.test(status)) return false;
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(mark);
+  } catch {
+    // No /proc here: the id has to do.
+    return true;
+  }
+}
+
+/** The id in a pid file, if that process still runs with `mark` among its arguments. */
+export function runningPid(pidFile: string, mark: string): number | undefined {
+  if (!existsSync(pidFile)) return undefined;
+  const pid = Number(readFileSync(pidFile, 'utf8'));
+  return Number.isInteger(pid) && pid > 0 && isRunning(pid, mark) ? pid : undefined;
+}
+
+/** Asks a process to end, makes it after a while, and waits until it is gone. */
+export async function endProcess(pid: number, mark: string, waitMs = stopWaitMsMax): Promise<void> {
+  const until = performance.now() + waitMs;
+  if (isRunning(pid, mark)) process.kill(pid, 'SIGTERM');
+  while (isRunning(pid, mark)) {
+    if (performance.now() > until) process.kill(pid, 'SIGKILL');
+    await sleep(pollMs);
+  }
+}
+
+/** A process that is started again whenever it ends, until it is stopped. */
+export class SupervisedProcess {
+  readonly #plan: ProcessPlan;
+  readonly #mark: string;
+  #child: ChildProcess | undefined;
+  #startedMs = 0;
+  #delayMs = restartDelayMsMin;
+  #timer: NodeJS.Timeout | undefined;
+  #isStopping = false;
+  restarts = 0;
+
+  /** `mark`: an argument that no other process of this kind has. */
+  constructor(plan: ProcessPlan, mark: string) {
+    this.#plan = plan;
+    this.#mark = mark;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** What a former supervisor left running is ended first: two would fight over one directory. */
+  async start(): Promise<void> {
+    const orphan = runningPid(this.#plan.pidFile, this.#mark);
+    if (orphan !== undefined) await endProcess(orphan, this.#mark);
+    if (!this.#isStopping) this.#spawn();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    clearTimeout(this.#timer);
+    const child = this.#child;
+    if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+      child.kill('SIGTERM');
+      const hard = setTimeout(() => child.kill('SIGKILL'), stopWaitMsMax);
+      await exited;
+      clearTimeout(hard);
+    }
+    rmSync(this.#plan.pidFile, { force: true });
+  }
+
+  #spawn(): void {
+    const { command, args, logFile, pidFile, env } = this.#plan;
+    if (existsSync(logFile) && statSync(logFile).size > logFileBytesMax) renameSync(logFile, `${logFile}.1`);
+    const log = openSync(logFile, 'a', 0o600);
+    this.#startedMs = performance.now();
+    const child = spawn(command, args, { stdio: ['ignore', log, log], env: env ?? process.env });
+    closeSync(log);
+    this.#child = child;
+    if (child.pid !== undefined) writeFileSync(pidFile, String(child.pid));
+    child.once('error', () => this.#ended());
+    child.once('exit', () => this.#ended());
+  }
+
+  #ended(): void {
+    this.#child = undefined;
+    if (this.#isStopping || this.#timer) return;
+    const wasSettled = performance.now() - this.#startedMs >= settledMs;
+    this.#delayMs = wasSettled ? restartDelayMsMin : Math.min(2 * this.#delayMs, restartDelayMsMax);
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.restarts += 1;
+      if (!this.#isStopping) this.#spawn();
+    }, this.#delayMs);
+  }
+}
