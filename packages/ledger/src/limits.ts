@@ -49,6 +49,7 @@ export const snapshotIdsPerRecordMax = 4_096;
 export const snapshotSliceEntries = 500;
 /** Entries that a restore writes in one durable step. */
 export const restoreSliceEntries = 20_000;
+export const restoreSliceBytes = 16 * 1024 * 1024;
 /** Older ones are removed when a new one is whole. */
 export const snapshotsKeptMax = 3;
 

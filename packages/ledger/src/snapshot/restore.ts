@@ -3,7 +3,7 @@ import { equalBytes, sha256, toHex } from '@salus/protocol';
 import { beginDirectory, type DirectoryInfo, directoryPaths, directoryState, finishDirectory } from '../directory.ts';
 import { ledgerError } from '../errors.ts';
 import { type Files, isSpaceError, nodeFiles } from '../files.ts';
-import { restoreSliceEntries, snapshotChunkBytes, treeUpperLevels } from '../limits.ts';
+import { restoreSliceBytes, restoreSliceEntries, snapshotChunkBytes, treeUpperLevels } from '../limits.ts';
 import { lockDirectory, lockName } from '../lock.ts';
 import { encodeRecord } from '../log/record.ts';
 import { writeSegment } from '../log/segment.ts';
@@ -187,12 +187,25 @@ export class SnapshotRestore {
 
   async #buildTree(): Promise<Uint8Array> {
     const tree = new StateTree({ get: () => undefined }, treeUpperLevels);
-    for await (const buckets of this.#leaves.buckets()) {
-      tree.load(buckets);
+    let waiting: [index: number, bucket: Uint8Array][] = [];
+    let bytes = 0;
+    const write = async (): Promise<void> => {
+      const buckets = waiting;
+      waiting = [];
+      bytes = 0;
       await this.#store.write((writer) => {
         for (const [index, bucket] of buckets) writer.bucket(index, bucket);
       });
+    };
+    for await (const buckets of this.#leaves.buckets()) {
+      tree.load(buckets);
+      for (const pair of buckets) {
+        waiting.push(pair);
+        bytes += pair[1].length;
+        if (bytes >= restoreSliceBytes) await write();
+      }
     }
+    await write();
     return tree.root();
   }
 

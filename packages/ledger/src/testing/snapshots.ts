@@ -42,3 +42,25 @@ export function forge({ snapshot }: Carried, bytes: Uint8Array, change: Partial<
   const manifest = { ...parseSnapshot(snapshot), bytes: bytes.length, chunks: chunks.map((chunk) => sha256(chunk)) };
   return { snapshot: snapshotOf({ ...manifest, ...change }), chunks };
 }
+
+const jsonName = 'carried.json';
+
+/** As files, for another process. */
+export function writeCarried({ snapshot, chunks }: Carried, write: (name: string, bytes: Uint8Array) => void): void {
+  const { height, format, metadata } = snapshot;
+  const content = { height, format, chunks: chunks.length, metadata: Buffer.from(metadata).toString('base64') };
+  write(jsonName, Buffer.from(JSON.stringify(content)));
+  for (const [index, chunk] of chunks.entries()) write(String(index), chunk);
+}
+
+export function readCarried(read: (name: string) => Uint8Array): Carried {
+  const json = JSON.parse(Buffer.from(read(jsonName)).toString()) as {
+    height: number;
+    format: number;
+    chunks: number;
+    metadata: string;
+  };
+  const metadata = Buffer.from(json.metadata, 'base64');
+  const chunks = Array.from({ length: json.chunks }, (_chunk, index) => read(String(index)));
+  return { snapshot: { ...json, hash: sha256(metadata), metadata }, chunks };
+}
