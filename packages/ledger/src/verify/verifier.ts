@@ -1,7 +1,12 @@
 import { Worker } from 'node:worker_threads';
 import { type ParsedTransaction, type Payload, parseKid, SalusError } from '@salus/protocol';
 import { ledgerError } from '../errors.ts';
-import { verifyBatchesPerWorker, verifyBatchTransactions, verifyBatchTransactionsMax } from '../limits.ts';
+import {
+  verifyBatchesPerWorker,
+  verifyBatchTransactions,
+  verifyBatchTransactionsMax,
+  verifyBatchTransactionsMin,
+} from '../limits.ts';
 import type { FromWorker, KeyAnswer, Outcome, ToWorker, VerifyAnswer } from './protocol.ts';
 
 /** A transaction whose signatures are good under keys with these thumbprints; execution compares them with state. */
@@ -78,13 +83,20 @@ export class Verifier {
     }
     while (this.#queue.length > 0) {
       const state = this.#freest();
-      // A busy worker gets full batches only; an idle one takes what is there.
-      if (state.batches.size >= verifyBatchesPerWorker) return;
-      if (state.batches.size > 0 && this.#queue.length < verifyBatchTransactions) return;
+      if (state.batches.size >= verifyBatchesPerWorker || this.#queue.length < this.#leastBatch(state)) return;
       const idle = this.#workers.filter(({ batches }) => batches.size === 0).length;
       const share = Math.ceil(this.#queue.length / Math.max(1, idle));
       this.#send(state, this.#queue.splice(0, Math.min(verifyBatchTransactionsMax, share)));
     }
+  }
+
+  /**
+   * A busy worker gets full batches only. An idle one takes what is there; while the others work it waits for a little
+   * company, because waking it for each transaction that comes in costs as much as checking one.
+   */
+  #leastBatch({ batches }: WorkerState): number {
+    if (batches.size > 0) return verifyBatchTransactions;
+    return this.#workers.some((other) => other.batches.size > 0) ? verifyBatchTransactionsMin : 1;
   }
 
   #freest(): WorkerState {

@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import { type ApiErrorCode, ApiErrorCodes } from '@salus/api';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -10,6 +9,7 @@ import { observeRequests } from './observe.ts';
 import { registerOpenApi } from './openapi.ts';
 import { ApiFault, headersOf, problemOf } from './problems.ts';
 import { requestId } from './request-id.ts';
+import { setSecurityHeaders } from './security-headers.ts';
 import { serializerCompiler, validatorCompiler } from './validation.ts';
 
 const bodyBytesMaxDefault = 1_048_576;
@@ -82,22 +82,7 @@ function isLoopback(address: string): boolean {
 }
 
 async function protect(http: FastifyInstance, options: AppOptions): Promise<void> {
-  await http.register(helmet, {
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: {
-        defaultSrc: ["'none'"],
-        styleSrc: ["'self'"],
-        imgSrc: ["'self'", 'data:'],
-        connectSrc: ["'self'"],
-        baseUri: ["'none'"],
-        formAction: ["'self'"],
-        frameAncestors: ["'none'"],
-      },
-    },
-    // A node speaks plain HTTP on loopback; the proxy that adds TLS in front of it adds this header too.
-    strictTransportSecurity: false,
-  });
+  setSecurityHeaders(http);
   const max = options.rateLimitPerMinute ?? rateLimitPerMinuteDefault;
   if (max === 0) return;
   await http.register(rateLimit, {
