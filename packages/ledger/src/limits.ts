@@ -16,8 +16,8 @@ export const waitingBytesMax = 64 * 1024 * 1024;
 export const verifyBatchTransactions = 32;
 /** A long queue goes in larger batches: fewer messages between threads. */
 export const verifyBatchTransactionsMax = 64;
-/** For fewer than this no second worker is woken while the first is at work. */
-export const verifyBatchTransactionsMin = 8;
+/** Under load what comes within this time goes to a worker together. */
+export const verifyGatherMs = 2;
 /** Batches that one worker holds at a time: enough that none runs dry while the main thread executes a block. */
 export const verifyBatchesPerWorker = 5;
 export const verifyWorkers = 2;

@@ -5,7 +5,7 @@ import {
   verifyBatchesPerWorker,
   verifyBatchTransactions,
   verifyBatchTransactionsMax,
-  verifyBatchTransactionsMin,
+  verifyGatherMs,
 } from '../limits.ts';
 import type { FromWorker, KeyAnswer, Outcome, ToWorker, VerifyAnswer } from './protocol.ts';
 
@@ -37,6 +37,8 @@ export class Verifier {
   #queue: Waiting[] = [];
   #nextBatch = 0;
   #isScheduled = false;
+  #sentMs = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
   #failure: SalusError | undefined;
 
   constructor(workers: number, resolveKey: ResolveKey) {
@@ -56,6 +58,7 @@ export class Verifier {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#timer);
     this.#fail(ledgerError('closed'));
     await Promise.all(this.#workers.map(({ worker }) => worker.terminate()));
   }
@@ -83,7 +86,7 @@ export class Verifier {
     }
     while (this.#queue.length > 0) {
       const state = this.#freest();
-      if (state.batches.size >= verifyBatchesPerWorker || this.#queue.length < this.#leastBatch(state)) return;
+      if (state.batches.size >= verifyBatchesPerWorker || !this.#isWorthSending(state)) return;
       const idle = this.#workers.filter(({ batches }) => batches.size === 0).length;
       const share = Math.ceil(this.#queue.length / Math.max(1, idle));
       this.#send(state, this.#queue.splice(0, Math.min(verifyBatchTransactionsMax, share)));
@@ -91,12 +94,19 @@ export class Verifier {
   }
 
   /**
-   * A busy worker gets full batches only. An idle one takes what is there; while the others work it waits for a little
-   * company, because waking it for each transaction that comes in costs as much as checking one.
+   * A busy worker gets full batches only. An idle one takes what is there, but under load what comes within a moment goes
+   * together: waking a worker for each transaction costs as much as checking one.
    */
-  #leastBatch({ batches }: WorkerState): number {
-    if (batches.size > 0) return verifyBatchTransactions;
-    return this.#workers.some((other) => other.batches.size > 0) ? verifyBatchTransactionsMin : 1;
+  #isWorthSending({ batches }: WorkerState): boolean {
+    if (this.#queue.length >= verifyBatchTransactions) return true;
+    if (batches.size > 0) return false;
+    const sinceMs = performance.now() - this.#sentMs;
+    if (sinceMs >= verifyGatherMs) return true;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#dispatch();
+    }, verifyGatherMs - sinceMs);
+    return false;
   }
 
   #freest(): WorkerState {
@@ -111,6 +121,7 @@ export class Verifier {
       joined.set(bytes, at);
       at += bytes.length;
     }
+    this.#sentMs = performance.now();
     const batch = this.#nextBatch;
     this.#nextBatch += 1;
     state.batches.set(batch, waiting);
