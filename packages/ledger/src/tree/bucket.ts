@@ -19,10 +19,13 @@ export type Leaf = { path: Uint8Array; leafHash: Uint8Array; proofKey: Uint8Arra
 export type LeafChange = { path: Uint8Array; record: Uint8Array | undefined };
 
 const keyScratch = Buffer.alloc(512);
+const record = Buffer.alloc(leafBytes);
 
-/** The change that writing `stored` (undefined: removing) under `stateKey` makes to the tree. */
+/**
+ * The change that writing `stored` (undefined: removing) under `stateKey` makes to the tree. It lies in memory that the
+ * next call uses again: a block makes hundreds, and each is copied into its bucket at once.
+ */
 export function leafChange(stateKey: string, stored: Uint8Array | undefined): LeafChange {
-  const record = Buffer.allocUnsafe(leafBytes);
   const length = keyScratch.write(stateKey, 0, 'latin1');
   sha256Into(record, proofKeyOffset, keyScratch.subarray(0, length));
   sha256Into(record, 0, record.subarray(proofKeyOffset, proofValueOffset));
