@@ -19,7 +19,7 @@ import {
 } from './handover.ts';
 import { type LightBlock, verifyChain } from './light.ts';
 import { ProofErrorCodes, type ProofErrorName } from './proof-errors.ts';
-import { encodeReceipt, verifyReceipt } from './receipt.ts';
+import { encodeReceipt, type Receipt, verifyReceipt } from './receipt.ts';
 
 const chainName = 'salus-grows';
 const genesisMs = Date.UTC(2026, 0, 1);
@@ -189,6 +189,19 @@ describe('R-PPL-5 R-LED-1 a handover leads', () => {
     expectRefused(() => verify(later, [handover]), 'validatorsUntrusted');
     expectRefused(() => verify(after, [draft]), 'handoverPowerMissing');
     expectRefused(() => verify(before, [handover]), 'lightHeight');
+  });
+
+  it('receipts that do not carry it, where the verifier holds it', () => {
+    const verify = (height: number, trust: Receipt['trust'], handovers: Handover[], anchor = embedded.anchor) => {
+      const receipt = (height > 3 ? network : embedded).receipt(height, { key });
+      return verifyReceipt(encodeReceipt({ ...receipt, trust }), anchor, { handovers }).state?.value;
+    };
+    expect(verify(1, [], [handover])).toBe('before');
+    expect(verify(4, [], [handover])).toBe('after');
+    expect(verify(4, [handover], [handover])).toBe('after');
+    expect(verify(7, [lightAt(2), lightAt(6)], [handover])).toBe('later');
+    expect(verify(4, [], [handover], anchorOfHandover(handover))).toBe('after');
+    expectRefused(() => verify(4, [], [draft]), 'handoverPowerMissing');
   });
 
   it('once: two of them for one height convict whoever signed both', () => {

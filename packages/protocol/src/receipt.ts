@@ -82,8 +82,14 @@ export type Receipt = {
   trust: TrustStep[];
 };
 
-/** `minHeight`: least height H; `asOfMs`: the time of block H+1 must not be before it. */
-export type ReceiptOptions = { minHeight?: number; asOfMs?: number };
+export type ReceiptOptions = {
+  /** Least height H. */
+  minHeight?: number;
+  /** The time of block H+1 must not be before it. */
+  asOfMs?: number;
+  /** Those that the verifier holds: a receipt from after one then verifies under an anchor from before it. */
+  handovers?: readonly Handover[];
+};
 
 export type ReceiptReport = {
   chain: string;
@@ -308,6 +314,19 @@ function verifyState(state: ReceiptState, signed: Header): NonNullable<ReceiptRe
   return version === storedVersion ? { ...report, value: decodeCbor(stored.subarray(saltBytes + 1)) } : report;
 }
 
+/** The steps to the signed block, with the verifier's own handovers where the receipt does not carry them. */
+function stepsOf(anchor: Anchor, { trust, signed }: Receipt, handovers: readonly Handover[] = []): TrustStep[] {
+  const steps: TrustStep[] = [...trust, signed];
+  const carried = new Set(trust.filter(isHandover).map((handover) => handover.next.height));
+  for (const handover of handovers) {
+    const { height } = handover.next;
+    if (carried.has(height) || height <= anchor.height || height > signed.header.height) continue;
+    const place = steps.findIndex((step) => !isHandover(step) && step.header.height >= height);
+    steps.splice(place, 0, handover);
+  }
+  return steps;
+}
+
 /**
  * What a receipt file proves to somebody who trusts the anchor, without a network. Throws a SalusError with a number
  * from `ProofErrorCodes` or `ProtocolErrorCodes` for a file that proves nothing, and never returns a partial report.
@@ -315,7 +334,7 @@ function verifyState(state: ReceiptState, signed: Header): NonNullable<ReceiptRe
 export function verifyReceipt(bytes: Uint8Array, anchor: Anchor, options: ReceiptOptions = {}): ReceiptReport {
   const receipt = parseReceipt(bytes);
   const { header } = receipt.signed;
-  verifyChain(anchor, [...receipt.trust, receipt.signed]);
+  verifyChain(anchor, stepsOf(anchor, receipt, options.handovers));
   const report: ReceiptReport = {
     chain: header.chain,
     height: header.height - 1,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -12,7 +13,7 @@ import (
 // Which cases are made of a chain.
 
 const (
-	stepsPerChain   = 26
+	stepsPerChain   = 36
 	clientsPerChain = 24
 	dayMs           = int64(24 * time.Hour / time.Millisecond)
 )
@@ -104,6 +105,11 @@ var signed = []change{
 	{"another chain, signed", func(c *chainOf, l *lightJSON) { l.Header.Chain = "comet-other" }},
 	{"other next validators, signed", func(c *chainOf, l *lightJSON) { l.Header.NextValidatorsHash = l.Header.AppHash }},
 	{"another version, signed", func(c *chainOf, l *lightJSON) { l.Header.Version.Block = 10 }},
+	{"a low height, signed", func(c *chainOf, l *lightJSON) { l.Header.Height = 1 + c.rng.Int63n(3) }},
+	{"validators that nobody announced, signed", func(c *chainOf, l *lightJSON) {
+		l.Validators = validatorsOf(c.randomSet())
+		l.Header.ValidatorsHash = hex.EncodeToString(validatorsInOrder(l.Validators).Hash())
+	}},
 	{"a short hash, signed", func(c *chainOf, l *lightJSON) { l.Header.DataHash = l.Header.DataHash[:20] }},
 	{"a long time ahead, signed", func(c *chainOf, l *lightJSON) { l.Header.Time = l.Header.Time.Add(48 * time.Hour) }},
 }
@@ -113,6 +119,9 @@ func (f *casesFile) addSteps(c *chainOf) {
 	for i := 0; i < stepsPerChain; i++ {
 		from := 1 + c.rng.Int63n(c.last-1)
 		to := from + 1 + c.rng.Int63n(c.last-from)
+		if i%4 == 2 {
+			to = from + 1
+		}
 		if i%9 == 8 {
 			to = 1 + c.rng.Int63n(from)
 		}
@@ -124,17 +133,18 @@ func (f *casesFile) addSteps(c *chainOf) {
 			pick.apply(c, &block)
 			name = pick.name
 		case 2:
-			if i%2 == 0 {
+			if c.rng.Intn(4) != 0 {
 				pick := signed[c.rng.Intn(len(signed))]
 				pick.apply(c, &block)
 				name = pick.name
-				block = lightOf(c.sign(block.Header.toComet(), base.ValidatorSet, 0, c.votersOf(base.ValidatorSet)))
+				set := validatorsInOrder(block.Validators)
+				block = lightOf(c.sign(block.Header.toComet(), set, 0, c.votersOf(set)))
 			}
 		}
 		trusted := c.blocks[from]
 		s := stepCase{Name: name, Trusted: f.place(lightOf(trusted)), Block: f.place(block), TrustingPeriodMs: dayMs, ClockDriftMs: 1000,
 			NowMs: c.blocks[c.last].Time.Add(time.Second).UnixMilli(), TrustLevel: levels[c.rng.Intn(len(levels))]}
-		switch c.rng.Intn(12) {
+		switch c.rng.Intn(9) {
 		case 0:
 			s.NowMs = trusted.Time.UnixMilli() + dayMs + c.rng.Int63n(3) - 1
 			s.Name += ", at the end of trust"
@@ -144,11 +154,11 @@ func (f *casesFile) addSteps(c *chainOf) {
 		}
 		f.step(s)
 	}
-	for i := 0; i < 4; i++ {
+	for i := 0; i < 6; i++ {
 		at := 2 + c.rng.Int63n(c.last-1)
 		older := copyOf(lightOf(c.blocks[at-1]))
 		name := "as it is"
-		switch i {
+		switch i % 3 {
 		case 1:
 			pick := signed[c.rng.Intn(len(signed))]
 			pick.apply(c, &older)
@@ -156,7 +166,12 @@ func (f *casesFile) addSteps(c *chainOf) {
 		case 2:
 			older, name = lightOf(c.blocks[1+c.rng.Int63n(c.last)]), "some other block"
 		}
-		f.backwards(backwardsCase{Name: name, Older: f.place(older), Trusted: f.place(lightOf(c.blocks[at]))})
+		trusted := copyOf(lightOf(c.blocks[at]))
+		if i > 3 {
+			trusted.Header.LastBlockID.Hash = hex.EncodeToString(older.Header.toComet().Hash())
+			name += ", linked"
+		}
+		f.backwards(backwardsCase{Name: name, Older: f.place(older), Trusted: f.place(trusted)})
 	}
 }
 
