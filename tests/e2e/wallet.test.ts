@@ -130,7 +130,7 @@ describe('R-CON-2 R-CON-1 a patient decides with salus wallet', () => {
     expect((await own('revoke', approved.value.directive)).code).toBe(0);
     const [directive] = (await own('directives')).value.directives;
     expect(directive.revokedMs).toBeGreaterThan(0);
-    expect(directive.content).toMatchObject({ language: 'en', usesMax: 2 });
+    expect(directive.content).toMatchObject({ language: 'en', usesMax: 2, readingLevel: expect.any(Number) });
     const [account] = (await own('who-looked')).value;
     expect(account).toMatchObject({ custodian: 'hospital', complete: true, problems: [] });
     expect(account.entries.filter(({ outcome }: { outcome: string }) => outcome === 'released')).toHaveLength(2);

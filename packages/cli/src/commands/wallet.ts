@@ -16,11 +16,16 @@ import {
   usageFault,
 } from '../cli.ts';
 import { approve, deny } from '../wallet/approvals.ts';
-import { type Choice, directiveText, give, giveEverywhere, revoke, sendDue } from '../wallet/directives.ts';
+import { type Choice, directiveText, give, giveEverywhere, revoke } from '../wallet/directives.ts';
 import { walletError } from '../wallet/errors.ts';
+import { link } from '../wallet/linking.ts';
+import { resumeUnsent } from '../wallet/outbox.ts';
 import { ownRecord, watch, whoLooked } from '../wallet/reading.ts';
 import { requestsOf } from '../wallet/requests.ts';
+import { sync } from '../wallet/sync.ts';
 import { Wallet } from '../wallet/wallet.ts';
+import { WalletVault } from '../wallet/wallet-file.ts';
+import { lockWallet } from '../wallet/wallet-lock.ts';
 
 const walletDirDefault = '.wallet';
 const unitMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -50,8 +55,33 @@ async function passphrase(): Promise<string> {
   return typed;
 }
 
+/** For reading only: another process may write meanwhile, and what is read is whole all the same. */
 async function open({ wallet }: WalletOptions): Promise<Wallet> {
   return Wallet.open(resolve(wallet), await passphrase());
+}
+
+/** For a command that writes: no other process does meanwhile. */
+async function alone<T>(options: WalletOptions, work: (wallet: Wallet) => Promise<T>): Promise<T> {
+  const dir = resolve(options.wallet);
+  const secret = await passphrase();
+  if (!WalletVault.exists(dir)) throw walletError('walletMissing');
+  const unlock = lockWallet(dir);
+  try {
+    return await work(Wallet.open(dir, secret));
+  } finally {
+    unlock();
+  }
+}
+
+const refusalText = (hash: string): string => `The ledger refused ${hash}: what it says did not come to be.`;
+
+/** For one command that decides something: alone, and after what an earlier command left behind was sent. */
+function using<T>(cli: Cli, options: WalletOptions, work: (wallet: Wallet) => T | Promise<T>): Promise<T> {
+  return alone(options, async (wallet) => {
+    const { refused } = await resumeUnsent(wallet);
+    for (const hash of refused) cli.say(refusalText(hash), options);
+    return await work(wallet);
+  });
 }
 
 function addStart(wallet: Command, cli: Cli): void {
@@ -60,7 +90,13 @@ function addStart(wallet: Command, cli: Cli): void {
     .description('Makes a new wallet: a root secret that never leaves this directory, sealed with a passphrase.')
     .action(
       cli.action<WalletOptions, []>(async (options) => {
-        Wallet.create(resolve(options.wallet), await passphrase());
+        const secret = await passphrase();
+        const unlock = lockWallet(resolve(options.wallet));
+        try {
+          Wallet.create(resolve(options.wallet), secret);
+        } finally {
+          unlock();
+        }
         const text = `A wallet lies in ${resolve(options.wallet)}. Keep a copy of that directory and the passphrase apart.`;
         return { value: { wallet: resolve(options.wallet) }, text };
       }),
@@ -73,7 +109,7 @@ function addStart(wallet: Command, cli: Cli): void {
     .option('--url <url>', 'address of its node', urlDefault)
     .action(
       cli.action<WalletOptions & { org: string; url: string }, [string]>(async (options, code) => {
-        const { custodian, did } = await (await open(options)).link(options.url, options.org, code);
+        const { custodian, did } = await using(cli, options, (own) => link(own, options.url, options.org, code));
         const text = `Linked with ${custodian.name}. There you are ${did}; nobody else knows you by that name.`;
         return { value: { custodian: custodian.slug, patient: did }, text };
       }),
@@ -135,11 +171,12 @@ function addDecisions(wallet: Command, cli: Cli): void {
       cli.action<ApproveOptions, [string]>(async (options, id) => {
         const { uses, what, except } = options;
         const isNarrower = what !== undefined || except !== undefined;
-        const value = await approve(await open(options), id, {
+        const approval = {
           untilMs: untilOf(options.for),
           ...(uses !== undefined && { usesMax: uses }),
           ...(isNarrower && { what: extentOf(what, except) }),
-        });
+        };
+        const value = await using(cli, options, (own) => approve(own, id, approval));
         return { value, text: `Approved: ${value.text}\nDirective ${value.directive}` };
       }),
     );
@@ -149,7 +186,7 @@ function addDecisions(wallet: Command, cli: Cli): void {
     .argument('<request>', 'id of the request')
     .action(
       cli.action<WalletOptions, [string]>(async (options, id) => {
-        const value = await deny(await open(options), id);
+        const value = await using(cli, options, (own) => deny(own, id));
         return { value, text: `Denied; transaction ${value.transaction}` };
       }),
     );
@@ -231,14 +268,14 @@ function addDirectives(wallet: Command, cli: Cli): void {
       .option('--uses <n>', 'how many times', integerOption('--uses', 1, usesMax))
       .action(
         cli.action<GrantOptions, []>(async (options) => {
-          const opened = await open(options);
           const choice = choiceOf(effect, options);
           if (options.everywhere === true) {
-            const value = giveEverywhere(opened, choice);
+            const value = await using(cli, options, (own) => giveEverywhere(own, choice));
             return { value, text: `Planned in ${value.length} contexts: ${directiveText(choice)}` };
           }
-          if (options.org === undefined) throw usageFault('Say which organisation with --org, or --everywhere.');
-          const value = await give(opened, opened.context(options.org), choice);
+          const { org } = options;
+          if (org === undefined) throw usageFault('Say which organisation with --org, or --everywhere.');
+          const value = await using(cli, options, (own) => give(own, own.context(org), choice));
           return { value, text: `Signed: ${value.text}\nDirective ${value.directive}` };
         }),
       );
@@ -250,7 +287,7 @@ function addDirectives(wallet: Command, cli: Cli): void {
     .option('--quiet', 'nobody is told')
     .action(
       cli.action<WalletOptions & { quiet?: boolean }, [string[]]>(async (options, ids) => {
-        const value = await revoke(await open(options), ids, options.quiet === true);
+        const value = await using(cli, options, (own) => revoke(own, ids, options.quiet === true));
         return { value, text: `Revoked at ${value.map(({ custodian }) => custodian).join(', ')}.` };
       }),
     );
@@ -259,22 +296,30 @@ function addDirectives(wallet: Command, cli: Cli): void {
     .description('What you have decided.')
     .action(
       cli.action<WalletOptions, []>(async (options) => {
-        const { directives, scheduled } = (await open(options)).state;
+        const { directives, scheduled, unsent } = (await open(options)).state;
         const lines = directives.map(
           ({ id, content, revokedMs }) =>
             `${id}  ${revokedMs === undefined ? 'in force' : 'revoked'}\n  ${String(content.text)}`,
         );
-        const text = [...lines, `${scheduled.length} waiting to be sent`].join('\n');
-        return { value: { directives, waiting: scheduled.length }, text };
+        const left = unsent.length > 0 ? [`${unsent.length} signed and not answered yet: \`wallet sync\``] : [];
+        const text = [...lines, `${scheduled.length} waiting to be sent`, ...left].join('\n');
+        return { value: { directives, waiting: scheduled.length, unsent: unsent.length }, text };
       }),
     );
   wallet
     .command('sync')
-    .description('Sends what has come due.')
+    .description('Sends what has come due, and what an earlier command could not send to its end.')
     .action(
       cli.action<WalletOptions, []>(async (options) => {
-        const value = await sendDue(await open(options));
-        return { value, text: `${value.sent.length} sent, ${value.waiting} waiting.` };
+        const value = await alone(options, (own) => sync(own));
+        const { sent, waiting, refused, unsent } = value;
+        const text = [
+          `${sent.length} sent, ${waiting} waiting for their time.`,
+          ...refused.map(refusalText),
+          ...(unsent > 0 ? [`${unsent} could not be sent: try again when the node answers.`] : []),
+        ];
+        const exitCode = unsent > 0 || refused.length > 0 ? exitCodes.failed : exitCodes.ok;
+        return { value, text: text.join('\n'), exitCode };
       }),
     );
 }

@@ -12,6 +12,7 @@ import {
   utf8,
   utf8Text,
 } from '@salus/protocol';
+import { execute } from '../wallet/outbox.ts';
 import type { Wallet } from '../wallet/wallet.ts';
 import type { WalletContext } from '../wallet/wallet-state.ts';
 
@@ -67,7 +68,7 @@ export async function forgeWithNodeKeys({ client, chain, patient, request, signe
 /** Another patient of the same custodian signs with a key that the ledger knows: just not for this request. */
 export async function forgeAsPatient(other: Wallet, context: WalletContext, request: string): Promise<void> {
   try {
-    await other.execute(context, [approvalOf(request)]);
+    await execute(other, context, [approvalOf(request)], { effect: { kind: 'none' } });
   } catch (error) {
     if (error instanceof ApiError && error.status === 422) return;
     throw error;

@@ -5,6 +5,7 @@ import { type Client, createClient } from '@salus/api';
 import type { Did } from '@salus/protocol';
 import { randomBytes, randomId, toBase64url, utf8 } from '@salus/protocol';
 import { createSandbox, type OrganizationKeys, readOrganization, staffDid } from '@salus/server';
+import { link } from '../wallet/linking.ts';
 import { Wallet } from '../wallet/wallet.ts';
 import type { WalletContext } from '../wallet/wallet-state.ts';
 import { explanations, type StepName } from './explanations.ts';
@@ -293,7 +294,7 @@ export class Walkthrough {
     const params = { slug: 'hospital' };
     const { code } = await this.#client('hospital').createLinkingCode({ params, body: { patient: patient.id } });
     const wallet = Wallet.create(join(this.#root, 'stranger'), toBase64url(randomBytes(passphraseBytes)));
-    return { wallet, context: await wallet.link(this.#url(), 'hospital', code) };
+    return { wallet, context: await link(wallet, this.#url(), 'hospital', code) };
   }
 
   async #statusOf(id: string): Promise<string> {

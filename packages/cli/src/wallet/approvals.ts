@@ -1,6 +1,7 @@
 import type { consent } from '@salus/contracts';
 import type { Message } from '@salus/protocol';
-import { type Choice, prepare, remember } from './directives.ts';
+import { type Choice, given, prepare } from './directives.ts';
+import { execute } from './outbox.ts';
 import { findRequest, sealFor } from './requests.ts';
 import type { Wallet } from './wallet.ts';
 import type { WalletContext } from './wallet-state.ts';
@@ -41,8 +42,8 @@ export async function approve(wallet: Wallet, id: string, { untilMs, usesMax, wh
   };
   const { content: directive, message } = await prepare(wallet, context, choice, nowMs);
   const answer = { decision: 'permit', untilMs, directive: directive.id } as const;
-  const { hash } = await wallet.execute(context, [message, await decideMessage(wallet, context, id, answer)]);
-  remember(wallet, context, directive, nowMs);
+  const messages = [message, await decideMessage(wallet, context, id, answer)];
+  const { hash } = await execute(wallet, context, messages, { effect: given(context.custodian, directive, nowMs) });
   const { slug: custodian } = context.custodian;
   return {
     request: id,
@@ -57,6 +58,6 @@ export async function approve(wallet: Wallet, id: string, { untilMs, usesMax, wh
 export async function deny(wallet: Wallet, id: string) {
   const { context } = await findRequest(wallet, id);
   const message = await decideMessage(wallet, context, id, { decision: 'deny', untilMs: 0 });
-  const { hash } = await wallet.execute(context, [message]);
+  const { hash } = await execute(wallet, context, [message], { effect: { kind: 'none' } });
   return { request: id, decision: 'deny', custodian: context.custodian.slug, transaction: hash };
 }

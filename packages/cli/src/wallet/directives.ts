@@ -1,14 +1,15 @@
 import { consent } from '@salus/contracts';
 import { type Message, randomId } from '@salus/protocol';
 import { walletError } from './errors.ts';
+import { execute } from './outbox.ts';
+import { readingLevelOf } from './reading-level.ts';
 import { sealFor } from './requests.ts';
 import { spreadTimeMs } from './schedule.ts';
 import { coarseExpiry, type Wallet } from './wallet.ts';
-import type { WalletContext } from './wallet-state.ts';
+import type { Effect, WalletContext } from './wallet-state.ts';
 
 /** How long a directive stands where the patient names no end. */
 export const directiveLifeMsDefault = 365 * 86_400_000;
-const readingLevel = 6;
 
 /** What a patient chooses; the rest of a directive follows from the context. */
 export type Choice = Pick<consent.DirectiveContent, 'effect' | 'grantees' | 'what' | 'purposes' | 'actions'> &
@@ -58,6 +59,7 @@ export function directiveText(choice: Choice): string {
 }
 
 function contentOf(context: WalletContext, choice: Choice, id: string): consent.DirectiveContent {
+  const text = directiveText(choice);
   return {
     format: consent.DIRECTIVE_FORMAT,
     id,
@@ -65,9 +67,9 @@ function contentOf(context: WalletContext, choice: Choice, id: string): consent.
     custodian: context.custodian.did,
     ...choice,
     issuer: 'patient',
-    text: directiveText(choice),
+    text,
     language: 'en',
-    readingLevel,
+    readingLevel: readingLevelOf(text),
   };
 }
 
@@ -98,27 +100,21 @@ export async function prepare(wallet: Wallet, context: WalletContext, choice: Ch
   return { content, message };
 }
 
-/** Keeps what was signed and committed. */
-export function remember(
-  wallet: Wallet,
-  context: WalletContext,
-  content: consent.DirectiveContent,
-  givenMs: number,
-): void {
-  wallet.state.directives.push({
-    id: content.id,
-    custodian: context.custodian.did,
-    givenMs,
-    content: { ...content },
-  });
-  wallet.save();
+/** The directive as the wallet keeps it once it is on the ledger. */
+export function given({ did }: WalletContext['custodian'], content: consent.DirectiveContent, givenMs: number): Effect {
+  return { kind: 'directive', directive: { id: content.id, custodian: did, givenMs, content: { ...content } } };
 }
 
-/** Seals, signs and commits one directive in one context. */
-export async function give(wallet: Wallet, context: WalletContext, choice: Choice, nowMs = Date.now()) {
+/** Seals, signs and commits one directive in one context; `keep` changes the wallet when the signed one is kept. */
+export async function give(
+  wallet: Wallet,
+  context: WalletContext,
+  choice: Choice,
+  { nowMs = Date.now(), keep }: { nowMs?: number; keep?: () => void } = {},
+) {
   const { content, message } = await prepare(wallet, context, choice, nowMs);
-  const { hash } = await wallet.execute(context, [message]);
-  remember(wallet, context, content, nowMs);
+  const effect = given(context.custodian, content, nowMs);
+  const { hash } = await execute(wallet, context, [message], { effect, ...(keep && { keep }) });
   return { directive: content.id, custodian: context.custodian.slug, text: content.text, transaction: hash };
 }
 
@@ -139,9 +135,10 @@ export async function sendDue(wallet: Wallet, nowMs = Date.now()) {
   const sent = [];
   for (const due of wallet.state.scheduled.filter(({ dueMs }) => dueMs <= nowMs)) {
     const context = wallet.context(due.custodian);
-    sent.push(await give(wallet, context, due.content as unknown as Choice, nowMs));
-    wallet.state.scheduled = wallet.state.scheduled.filter((other) => other !== due);
-    wallet.save();
+    const keep = (): void => {
+      wallet.state.scheduled = wallet.state.scheduled.filter((other) => other !== due);
+    };
+    sent.push(await give(wallet, context, due.content as unknown as Choice, { nowMs, keep }));
   }
   return { sent, waiting: wallet.state.scheduled.length };
 }
@@ -159,9 +156,8 @@ export async function revoke(wallet: Wallet, ids: readonly string[], quiet: bool
     const sealed = { format: 'salus-revocation/1', directives, quiet };
     const notice = await sealFor(wallet, context, 'consent/revoke', directives[0] ?? '', sealed);
     const message: Message = { type: 'consent/revoke', patient: context.did, directives, notice, hosted: false };
-    const { hash } = await wallet.execute(context, [message]);
-    for (const directive of here) directive.revokedMs = nowMs;
-    wallet.save();
+    const effect: Effect = { kind: 'revocation', directives, timeMs: nowMs };
+    const { hash } = await execute(wallet, context, [message], { effect });
     revoked.push({ custodian: context.custodian.slug, directives, transaction: hash });
   }
   if (revoked.length === 0) throw walletError('directiveUnknown');

@@ -16,6 +16,9 @@ export const WalletErrorCodes = {
   durationInvalid: 811,
   proofMissing: 812,
   directiveUnfit: 813,
+  walletInUse: 814,
+  sendingUnknown: 815,
+  linkRefused: 816,
 } as const;
 
 export type WalletErrorName = keyof typeof WalletErrorCodes;
@@ -35,9 +38,14 @@ const advice: Readonly<Record<WalletErrorName, string>> = {
   nodeAnswer: 'The node gave an answer that this wallet does not understand: check --url and the versions.',
   proofMissing: 'The node did not prove what it said about the ledger: do not rely on it, ask another node.',
   directiveUnfit: 'The directive cannot be signed as it is: see what it lacks.',
+  walletInUse: 'Another process works with this wallet: wait until it has ended, or end it, and try again.',
+  sendingUnknown:
+    'The node did not answer. What you decided is signed and kept: `salus wallet sync` sends it again, never twice.',
+  linkRefused: 'The organisation did not take the link: ask it for a new code, and link again.',
   durationInvalid: 'Write a duration as a number and a unit: 30m, 12h, 7d.',
 };
 
-export function walletError(name: WalletErrorName, detail?: string): SalusError {
-  return new SalusError(WalletErrorCodes[name], detail === undefined ? advice[name] : `${advice[name]} (${detail})`);
+export function walletError(name: WalletErrorName, detail?: string, options?: ErrorOptions): SalusError {
+  const text = detail === undefined ? advice[name] : `${advice[name]} (${detail})`;
+  return new SalusError(WalletErrorCodes[name], text, options);
 }

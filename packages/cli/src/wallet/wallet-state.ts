@@ -1,4 +1,4 @@
-import type { Did, EcPrivateJwk, EcPublicJwk } from '@salus/protocol';
+import type { Did, EcPrivateJwk, EcPublicJwk, Message } from '@salus/protocol';
 
 /** One relationship of the patient; nothing in it is known to another custodian. */
 export interface WalletContext {
@@ -36,6 +36,33 @@ export interface Scheduled {
   content: { [name: string]: unknown };
 }
 
+/** What becomes true in the wallet once a transaction is on the ledger. */
+export type Effect =
+  | { kind: 'directive'; directive: GivenDirective }
+  | { kind: 'revocation'; directives: string[]; timeMs: number }
+  | { kind: 'none' };
+
+/**
+ * A signed transaction that is on its way. It is kept before the first byte of it leaves, and sent again as the same bytes
+ * until the node said what became of it: so nothing is decided twice, and nothing is forgotten.
+ */
+export interface Unsent {
+  custodian: Did;
+  /** The signed bytes as text (JWS JSON); the ledger knows the same bytes again. */
+  transaction: string;
+  hash: string;
+  validUntilMs: number;
+  messages: Message[];
+  effect: Effect;
+}
+
+/** A link that was signed, and of which the wallet does not know yet whether the custodian took it. */
+export interface Linking {
+  code: string;
+  transaction: string;
+  context: WalletContext;
+}
+
 export interface WalletState {
   format: 'salus-wallet-state/1';
   createdMs: number;
@@ -44,8 +71,18 @@ export interface WalletState {
   contexts: WalletContext[];
   directives: GivenDirective[];
   scheduled: Scheduled[];
+  unsent: Unsent[];
+  linking?: Linking;
 }
 
 export function emptyState(root: string, nowMs: number): WalletState {
-  return { format: 'salus-wallet-state/1', createdMs: nowMs, root, contexts: [], directives: [], scheduled: [] };
+  return {
+    format: 'salus-wallet-state/1',
+    createdMs: nowMs,
+    root,
+    contexts: [],
+    directives: [],
+    scheduled: [],
+    unsent: [],
+  };
 }

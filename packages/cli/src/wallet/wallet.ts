@@ -1,30 +1,22 @@
 import { type Client, createClient, createWalletToken } from '@salus/api';
 import { consent } from '@salus/contracts';
 import {
-  type CborValue,
   type Did,
   deriveContext,
-  type EcPublicJwk,
   fromBase64url,
-  generateRecoveryKey,
   generateRootSecret,
   type Message,
   type PatientContext,
-  parsePublicJwk,
   type Signer,
   signerFromJwk,
   signTransaction,
   toBase64url,
-  utf8Text,
 } from '@salus/protocol';
 import { walletError } from './errors.ts';
-import { provenValue } from './proofs.ts';
 import { WalletVault } from './wallet-file.ts';
 import { emptyState, type WalletContext, type WalletState } from './wallet-state.ts';
 
 const transactionLifeMs = 300_000;
-const signKeyName = 'sign-1';
-const sealKeyName = 'seal-1';
 
 /** What keys a context has is decided by chain and custodian, so that a restored root finds them again. */
 function contextId(chain: string, custodian: Did): string {
@@ -51,6 +43,8 @@ export class Wallet {
 
   static open(dir: string, passphrase: string): Wallet {
     const { vault, state } = WalletVault.open(dir, passphrase);
+    // A wallet of an earlier version has no such list.
+    state.unsent ??= [];
     return new Wallet(vault, state);
   }
 
@@ -88,68 +82,16 @@ export class Wallet {
     return createClient(await this.access(context));
   }
 
-  /** Signs with the context's key and waits until it is durable; throws what the ledger refuses. */
-  async execute(context: WalletContext, messages: Message[]): Promise<{ hash: string; height: number }> {
-    const client = await this.client(context);
-    const { blockTimeMs } = await client.status();
-    const bytes = await signTransaction({
-      chain: context.chain,
-      messages,
-      signers: [await this.signer(context)],
-      validUntil: Math.max(Date.now(), blockTimeMs) + transactionLifeMs,
-    });
-    const result = await client.submitTransaction({ body: bytes, query: { wait: 'commit' } });
-    return { hash: result.hash, height: 'height' in result ? result.height : 0 };
-  }
-
-  /** Links this wallet with a code that the custodian gave: registers keys that only this wallet has. */
-  async link(url: string, slug: string, code: string, nowMs = Date.now()): Promise<WalletContext> {
-    if (this.state.contexts.some((context) => context.custodian.slug === slug && context.url === url)) {
-      throw walletError('contextLinked');
-    }
-    const open = createClient({ baseUrl: url });
-    const offer = await open.openLink({ params: { slug }, body: { code } });
-    const anchor = await open.getAnchor({});
-    const { did: custodianDid, name, sealingKey: keyName } = offer.custodian;
-    const entry = await provenValue(open, { anchor }, `identity/key/${custodianDid}/${keyName}`);
-    const custodian = { did: custodianDid as Did, slug, name, sealingKey: sealingKeyOf(entry) };
-    const did = offer.patient as Did;
-    const { signing, sealing } = await this.keys(offer.chain, custodian.did);
-    const recovery = await generateRecoveryKey();
-    const message: Message = {
-      type: 'identity/bindPatient',
-      patient: did,
-      keys: [
-        { name: signKeyName, purpose: 'sign', suite: 'ES256', jwk: { ...signing.publicJwk } },
-        { name: sealKeyName, purpose: 'encrypt', suite: 'HPKE-P256', jwk: { ...sealing.publicJwk } },
-      ],
-      recoveryCommitment: recovery.commitment,
+  /** Signs with the context's key. */
+  async sign(context: WalletContext, messages: Message[]): Promise<{ bytes: Uint8Array; validUntilMs: number }> {
+    const { blockTimeMs } = await (await this.client(context)).status();
+    const validUntilMs = Math.max(Date.now(), blockTimeMs) + transactionLifeMs;
+    const signers = [await this.signer(context)];
+    return {
+      bytes: await signTransaction({ chain: context.chain, messages, signers, validUntil: validUntilMs }),
+      validUntilMs,
     };
-    const signers = [signerFromJwk(`${did}#${signKeyName}`, signing.privateJwk)];
-    const validUntil = nowMs + transactionLifeMs;
-    const bytes = await signTransaction({ chain: offer.chain, messages: [message], signers, validUntil });
-    await open.confirmLink({ params: { slug }, body: { code, transaction: utf8Text(bytes) } });
-    const context: WalletContext = {
-      url,
-      chain: offer.chain,
-      custodian,
-      anchor,
-      did,
-      keyName: signKeyName,
-      linkedMs: nowMs,
-      recovery: recovery.privateJwk,
-    };
-    this.state.contexts.push(context);
-    this.save();
-    return context;
   }
-}
-
-/** The custodian's key for sealed payloads, as the ledger has it. */
-function sealingKeyOf(entry: CborValue | undefined): EcPublicJwk {
-  const isKey = typeof entry === 'object' && entry !== null && 'purpose' in entry && 'jwk' in entry;
-  if (!isKey || entry.purpose !== 'encrypt') throw walletError('proofMissing');
-  return parsePublicJwk(entry.jwk);
 }
 
 /** The ledger shows ends in whole steps only; the exact one is sealed (consent contract). */
