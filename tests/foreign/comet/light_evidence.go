@@ -70,7 +70,11 @@ func (f *casesFile) addEvidence(c *chainOf) {
 // The evidence itself, and one change of it.
 func (f *casesFile) variants(c *chainOf, e evidenceCase) []evidenceCase {
 	other := e
-	switch c.rng.Intn(7) {
+	switch c.rng.Intn(8) {
+	case 7:
+		trusted := f.Blocks[e.Trusted].toLight()
+		other.Name, other.Common, other.CommonHeight = e.Name+", the common block at the conflict", e.Trusted, trusted.Height
+		other.Time, other.TotalPower = trusted.Time, trusted.ValidatorSet.TotalVotingPower()
 	case 0:
 		other.Name, other.CommonHeight = e.Name+", another common height", e.CommonHeight+1
 	case 1:

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cometbft/cometbft/types"
@@ -227,6 +228,13 @@ func (c *chainOf) trouble(p *providerJSON) string {
 // An intermediate block that does not verify: the primary is replaced.
 func (f *casesFile) forgeBetween(c *chainOf, p *providerJSON) string {
 	at := 1 + c.rng.Int63n(c.last)
+	if c.rng.Intn(3) == 0 {
+		set := c.randomSet()
+		header := *c.blocks[at].Header
+		header.ValidatorsHash = set.Hash()
+		p.Blocks[at] = f.place(lightOf(c.sign(&header, set, 0, c.votersOf(set))))
+		return fmt.Sprintf("by strangers at %d", at)
+	}
 	block := copyOf(lightOf(c.blocks[at]))
 	for i := range block.Commit.Votes {
 		if vote := &block.Commit.Votes[i]; vote.Signature != nil {
@@ -277,6 +285,10 @@ func (f *casesFile) addClients(c *chainOf) {
 			if kind != 4 && c.rng.Intn(3) == 0 {
 				cs.Name = name + " by the witness"
 				cs.Providers = []providerJSON{honest, forked}
+			}
+			// Witnesses that differ from one another would race for the primary's place.
+			if strings.HasSuffix(cs.Name, "primary") && c.rng.Intn(4) == 0 {
+				cs.Name += ", " + f.forgeBetween(c, &cs.Providers[0])
 			}
 			if c.rng.Intn(3) == 0 {
 				cs.Providers = append(cs.Providers, f.provider(c.withFork(c.last, nil)))

@@ -16,7 +16,7 @@ import (
 
 const (
 	committedSeed   = "1"
-	committedChains = 4
+	committedChains = 5
 )
 
 func must[T any](value T, err error) T {
