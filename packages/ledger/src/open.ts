@@ -15,6 +15,7 @@ import { BlockLog } from './log/block-log.ts';
 import type { LogScan } from './log/segment.ts';
 import { type Recovered, recover, writeGenesis } from './recovery.ts';
 import { Store } from './state/store.ts';
+import { storeFileProblem } from './state/store-file.ts';
 
 export type OpenOptions = {
   dir: string;
@@ -61,8 +62,11 @@ async function openWith<D extends DirectoryInfo>(
   try {
     const directory = prepare(files, options);
     const paths = directoryPaths(dir);
+    const isWhole = directoryState(files, dir) === 'whole';
+    const problem = isWhole ? await storeFileProblem(files, paths.store) : undefined;
+    if (problem) throw ledgerError('storeTruncated', problem);
     store = new Store(paths.store);
-    if (directoryState(files, dir) !== 'whole') {
+    if (!isWhole) {
       await writeGenesis(store, kernel, directory.genesis);
       finishDirectory(files, dir, directory);
     }
