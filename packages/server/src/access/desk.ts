@@ -5,6 +5,7 @@ import {
   type Did,
   type EcPrivateJwk,
   type EcPublicJwk,
+  generateSigningKey,
   type JsonValue,
   randomId,
   utf8,
@@ -31,6 +32,9 @@ import { withLedger } from './outage.ts';
 import { Relationships } from './relationships.ts';
 
 const authorityContent = Compile(identity.AuthorityContentSchema);
+
+/** Sealed to in place of somebody who has no wallet, or does not exist: it costs the same, and nobody keeps its other half. */
+const nobodysKey = generateSigningKey();
 
 /** The DID of one of a hosted member's people; what another node's member calls its people, only that member knows. */
 function personAt({ organizations }: NodeContext, member: Did, id: string): Did | undefined {
@@ -197,9 +201,10 @@ export class AccessDesk {
   /** Seals for members and patients by the keys that the ledger names, and leaves the envelope for them. */
   async seal(type: string, id: string, content: unknown, parties: readonly Did[]): Promise<string> {
     const { chain, reader, nowMs } = this.#context;
-    const recipients = parties.flatMap((did) => {
+    const { publicJwk: nobody } = await nobodysKey;
+    const recipients = parties.map((did) => {
       const [key] = identity.activeKeys(reader, did, 'encrypt', nowMs());
-      return key === undefined ? [] : [key.jwk as EcPublicJwk];
+      return key === undefined ? nobody : (key.jwk as EcPublicJwk);
     });
     const bytes = utf8(canonicalJson(content as JsonValue));
     const sealed = await sealPayload({ content: bytes, recipients, context: sealedContext(chain, type, id) });

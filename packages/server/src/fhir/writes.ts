@@ -1,16 +1,24 @@
 import { randomUUID } from 'node:crypto';
 import { ApiErrorCodes } from '@salus/api';
 import { commit, SalusError, utf8 } from '@salus/protocol';
-import { readResource as parseResource } from '@salus/standards';
+import { readResource as parseResource, type Resource, subjectOf } from '@salus/standards';
+import { AccessErrorCodes } from '../access/errors.ts';
 import { ApiFault, RuleFault } from '../http/problems.ts';
 import { RecordErrorCodes, recordError } from '../records/errors.ts';
-import type { ImportedEntry, ImportReport } from '../records/import.ts';
+import type { Admission, Draft, ImportedEntry, ImportReport } from '../records/import.ts';
 import type { NewVersion, StoredResource } from '../records/resource-store.ts';
 import { type Answer, answer, emptyAnswer } from './answer.ts';
 import { importOne } from './bundle-import.ts';
 import { expectedVersion } from './conditions.ts';
 import { FhirErrorCodes } from './errors.ts';
-import { type Exchange, preferredReturn, questionOf, requireSystem, requireWriter } from './exchange.ts';
+import {
+  type Exchange,
+  preferredReturn,
+  questionOf,
+  requireSystem,
+  requireWriter,
+  waitAsForAbsence,
+} from './exchange.ts';
 import { unknownResource } from './outcomes.ts';
 import { present, textOfResource } from './present.ts';
 import { released, versionHeaders } from './reads.ts';
@@ -19,6 +27,46 @@ import { released, versionHeaders } from './reads.ts';
 function authorOf(exchange: Exchange): { author?: string } {
   const { subject } = requireWriter(exchange);
   return subject.kind === 'practitioner' ? { author: subject.id } : {};
+}
+
+/**
+ * What people write is asked of the gate, by role, organisation and what stands between them and the patient; it records
+ * what it decides. The organisation's systems feed what it holds.
+ */
+function admissionOf(exchange: Exchange, resource: Resource, current?: StoredResource): { admission?: Admission } {
+  if (requireWriter(exchange).subject.kind === 'system') return {};
+  const { resourceType: type, id } = resource;
+  const isUpdate = id !== undefined;
+  const named = /^Patient\/([A-Za-z0-9.-]{1,64})$/.exec(subjectOf(resource) ?? '')?.[1];
+  const patient = type === 'Patient' ? id : named;
+  const nobody: Draft = { type, id: id ?? '', patient: patient ?? '', categories: [], labels: [] };
+  return {
+    admission: {
+      sees: (stored) => stored.patient === undefined || stored.patient === patient,
+      admit: (draft = nobody) =>
+        exchange.records.gate.admit(questionOf(exchange, 'write', 'correct'), {
+          patient: draft.patient,
+          isNewcomer: type === 'Patient' && !isUpdate,
+          isUpdate,
+          current,
+          name: `${draft.type}/${draft.id}`,
+          categories: draft.categories,
+          labels: draft.labels,
+        }),
+    },
+  };
+}
+
+/** Who may not write learns it at a time that does not tell whether anything, or anybody, is here. */
+async function refusedAlike<T>(work: () => Promise<T>, refusal?: Error): Promise<T> {
+  const startMs = performance.now();
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof RuleFault) || error.code !== AccessErrorCodes.writeRefused) throw error;
+    await waitAsForAbsence(startMs);
+    throw refusal ?? error;
+  }
 }
 
 function faultOf(report: ImportReport): Error {
@@ -59,38 +107,34 @@ async function writtenAnswer(exchange: Exchange, entry: ImportedEntry): Promise<
 /** create (R4 §3.1.0.8): always a new id, whatever the body says. */
 export async function createResource(exchange: Exchange, type: string, bytes: Uint8Array): Promise<Answer> {
   const author = authorOf(exchange);
-  if (parseResource(bytes).resourceType !== type) throw new RuleFault(FhirErrorCodes.identityMismatch);
+  const { id: _theirs, ...resource } = parseResource(bytes);
+  if (resource.resourceType !== type) throw new RuleFault(FhirErrorCodes.identityMismatch);
   const ifNoneExist = exchange.header('if-none-exist');
   // Whether something with an identifier is here is for nobody to learn who has to ask the gate.
   if (ifNoneExist !== undefined) requireSystem(exchange);
   const condition = ifNoneExist === undefined ? {} : { ifNoneExist };
   const fullUrl = `urn:uuid:${randomUUID()}`;
-  const report = await importOne(exchange, bytes, { method: 'POST', url: type, fullUrl, ...condition }, author);
+  const options = { ...author, ...admissionOf(exchange, resource) };
+  const request = { method: 'POST' as const, url: type, fullUrl, ...condition };
+  const report = await refusedAlike(() => importOne(exchange, bytes, request, options));
   const [entry] = report.entries ?? [];
   if (entry === undefined) throw faultOf(report);
   return await writtenAnswer(exchange, entry);
 }
 
 /**
- * Staff changes only what the patient's consent lets them correct, and never makes what is not there: the answer would
- * tell it from what is denied. The organisation's system feeds what it holds.
+ * update (R4 §3.1.0.4): the next version, or, by a system, the first one under a client's id. Staff makes nothing that is
+ * not there: the answer would tell it from what is denied.
  */
-function checkMayCorrect(exchange: Exchange, stored: StoredResource | undefined): void {
-  if (requireWriter(exchange).subject.kind === 'system') return;
-  if (stored === undefined) throw unknownResource();
-  const { permitted } = exchange.records.gate.decide(questionOf(exchange, 'read', 'correct'), [stored]);
-  if (permitted.length === 0) throw unknownResource();
-}
-
-/** update (R4 §3.1.0.4): the next version, or the first one under a client's id. */
 export async function updateResource(exchange: Exchange, type: string, id: string, bytes: Uint8Array): Promise<Answer> {
   const author = authorOf(exchange);
   const resource = parseResource(bytes);
   if (resource.resourceType !== type || resource.id !== id) throw new RuleFault(FhirErrorCodes.identityMismatch);
-  checkMayCorrect(exchange, exchange.records.resources.find(type, id));
   const expected = expectedVersion(exchange);
-  const options = { ...author, ...(expected !== undefined && { expectedVersion: expected }) };
-  const report = await importOne(exchange, bytes, { method: 'PUT', url: `${type}/${id}` }, options);
+  const admission = admissionOf(exchange, resource, exchange.records.resources.find(type, id));
+  const options = { ...author, ...admission, ...(expected !== undefined && { expectedVersion: expected }) };
+  const request = { method: 'PUT' as const, url: `${type}/${id}` };
+  const report = await refusedAlike(() => importOne(exchange, bytes, request, options), unknownResource());
   const [entry] = report.entries ?? [];
   if (entry === undefined) throw faultOf(report);
   return await writtenAnswer(exchange, entry);
@@ -157,7 +201,9 @@ export async function deleteResource(exchange: Exchange, type: string, id: strin
   const { resources, anchorer } = exchange.records;
   const author = authorOf(exchange);
   const stored = resources.find(type, id);
-  checkMayCorrect(exchange, stored);
+  const draft = stored ?? { type, id, patient: '', categories: [], labels: [] };
+  const { admission } = admissionOf(exchange, { resourceType: type, id }, stored);
+  if (admission !== undefined) await refusedAlike(() => admission.admit(draft), unknownResource());
   const expected = expectedVersion(exchange);
   if (stored === undefined) return emptyAnswer(204);
   // Whoever is registered here stays registered: what is known of them may go, who they are may not.

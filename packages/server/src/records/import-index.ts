@@ -14,7 +14,7 @@ import {
   readFhir,
 } from '@salus/standards';
 import type { RecordErrorName } from './errors.ts';
-import type { ResourceStore } from './resource-store.ts';
+import type { ResourceStore, StoredResource } from './resource-store.ts';
 import { Turn } from './turn.ts';
 
 /** Something that can be read twice: an index pass, then the pass that stores. */
@@ -44,9 +44,12 @@ export class ImportIndex {
   readonly #conditional = new Map<string, string>();
   readonly #known = new Map<string, Known>();
   readonly #resources: ResourceStore;
+  readonly #sees: (stored: StoredResource) => boolean;
 
-  constructor(resources: ResourceStore) {
+  /** `sees` narrows down which stored resources are found by an identifier, or pass on their labels. */
+  constructor(resources: ResourceStore, sees: (stored: StoredResource) => boolean = () => true) {
     this.#resources = resources;
+    this.#sees = sees;
   }
 
   async read(open: Openable): Promise<void> {
@@ -104,7 +107,9 @@ export class ImportIndex {
     const here = this.#labels.get(reference);
     if (here !== undefined) return here;
     const [type = '', id = ''] = reference.split('/');
-    return this.references.resolve(reference) === undefined ? (this.#resources.find(type, id)?.labels ?? []) : [];
+    if (this.references.resolve(reference) !== undefined) return [];
+    const stored = this.#resources.find(type, id);
+    return stored !== undefined && this.#sees(stored) ? stored.labels : [];
   }
 
   /** The id under which an entry is kept (R4 §3.1.0.11: POST creates, PUT keeps the id, conditional create). */
@@ -177,7 +182,7 @@ export class ImportIndex {
     const name = `${type}?${system}|${value}`;
     if (this.#known.has(name)) return this.#known.get(name);
     const found = this.#resources.findByIdentifier(type, system, value);
-    const known = found && { type, id: found.id };
+    const known = found !== undefined && this.#sees(found) ? { type, id: found.id } : undefined;
     this.#known.set(name, known);
     return known;
   }

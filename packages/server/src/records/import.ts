@@ -19,7 +19,7 @@ import { hasUnfaithfulNumber, parseFaithfully, stringifyFaithfully } from './fai
 import { findByOf } from './find-by.ts';
 import { ImportIndex, type Openable, type PlannedEntry } from './import-index.ts';
 import type { Demographics, PatientDirectory } from './patient-directory.ts';
-import type { NewVersion, PutOutcome, ResourceStore } from './resource-store.ts';
+import type { NewVersion, PutOutcome, ResourceStore, StoredResource } from './resource-store.ts';
 import { isSharedType } from './shared-types.ts';
 import { Turn } from './turn.ts';
 
@@ -69,6 +69,26 @@ export interface ImportParts {
   nowMs(): number;
 }
 
+/** What somebody is about to write, as far as it decides whether they may. */
+export interface Draft {
+  type: string;
+  id: string;
+  patient?: string;
+  categories: string[];
+  labels: string[];
+}
+
+/** For what a person writes, as opposed to what the organisation's systems feed. */
+export interface Admission {
+  /**
+   * Asked before anything is stored; throws where it may not be. Undefined where the resource is about nobody who is
+   * known here. Gives the ledger's id under which it was decided.
+   */
+  admit(draft: Draft | undefined): Promise<{ record: string }>;
+  /** What stored resources may answer for: what is looked up beyond these would tell the writer that it is here. */
+  sees(stored: StoredResource): boolean;
+}
+
 export interface ImportOptions {
   /** Entries before this one are passed over: to resume. */
   from?: number;
@@ -84,6 +104,7 @@ export interface ImportOptions {
   reportedErrorsMax?: number;
   /** False leaves anchoring to a later `drain`, where many inputs follow each other. */
   drain?: boolean;
+  admission?: Admission;
   /** Called as entries are done. */
   onProgress?: (entries: number) => void;
 }
@@ -131,7 +152,7 @@ class ImportRun {
   constructor(parts: ImportParts, options: ImportOptions) {
     this.#parts = parts;
     this.#options = options;
-    this.index = new ImportIndex(parts.resources);
+    this.index = new ImportIndex(parts.resources, options.admission?.sees);
     this.report = {
       resources: 0,
       accepted: 0,
@@ -153,11 +174,20 @@ class ImportRun {
     if (problem !== undefined)
       return this.refuse(event.index, problem.code, `entry ${event.index}: ${problem.message}`);
     const prepared = this.#prepare(event, planned);
+    if (this.#options.admission !== undefined) await this.#admit(this.#options.admission, event.resource, prepared);
     if (typeof prepared === 'string') return this.#refuseByName(event.index, prepared);
     this.#batch.push(prepared);
     this.#batchBytes += prepared.version.content.length + prepared.version.original.length;
     if (this.#options.atomic === true) return;
     if (this.#batch.length >= batchResourcesMax || this.#batchBytes >= batchBytesMax) await this.#flush();
+  }
+
+  async #admit(admission: Admission, resource: Resource, prepared: Prepared | RecordErrorName): Promise<void> {
+    // That nobody is named is seen in the resource alone: it is said as it is.
+    if (prepared === 'subjectUnknown' && !namesSubject(resource)) return;
+    const version = typeof prepared === 'string' ? undefined : prepared.version;
+    const { record } = await admission.admit(version);
+    if (version !== undefined) version.newRecord = record;
   }
 
   /** A conditional create whose resource is here: accepted, and nothing is done. */

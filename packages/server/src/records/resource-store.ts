@@ -55,6 +55,8 @@ export interface NewVersion extends Omit<ResourceMeta, 'version' | 'record'> {
   identifiers: { system: string; value: string }[];
   /** The version that must be current; 0 for a resource that must not be here. */
   expectedVersion?: number;
+  /** The ledger's id for a resource that is not here yet, where it was decided upon under one. */
+  newRecord?: string;
 }
 
 export interface PutOptions {
@@ -200,7 +202,7 @@ export class ResourceStore {
   }
 
   #plan(item: NewVersion, token: string, before: { record: string; version: number } | undefined): Plan {
-    const record = before?.record ?? toBase64url(randomBytes(recordIdBytes));
+    const record = before?.record ?? item.newRecord ?? toBase64url(randomBytes(recordIdBytes));
     const version = (before?.version ?? 0) + 1;
     return { item, token, record, version, meta: { ...metaOf(item), record, version }, blob: '' };
   }
@@ -405,6 +407,7 @@ function metaOf(item: NewVersion): Omit<ResourceMeta, 'record' | 'version'> {
     sourceHash: _sourceHash,
     identifiers: _identifiers,
     expectedVersion: _expectedVersion,
+    newRecord: _newRecord,
     ...meta
   } = item;
   return meta;
