@@ -7,7 +7,12 @@ const longTests = ['tests/crash/data-directory.test.ts', 'tests/crash/disk-full.
 export default defineConfig({
   test: {
     include: ['packages/*/src/**/*.test.ts', 'tests/**/*.test.ts'],
-    exclude: ['**/node_modules/**', 'tests/foreign/**', ...(process.env.SALUS_LONG === undefined ? longTests : [])],
+    exclude: [
+      '**/node_modules/**',
+      'tests/foreign/**',
+      'tests/network/**',
+      ...(process.env.SALUS_LONG === undefined ? longTests : []),
+    ],
     reporters: ['default', 'json'],
     outputFile: { json: 'test-results/vitest.json' },
     pool: 'forks',

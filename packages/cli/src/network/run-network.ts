@@ -21,7 +21,7 @@ export function memberPidFile({ dataDir }: Pick<NetworkMember, 'dataDir'>): stri
   return join(dataDir, 'member.pid');
 }
 
-function memberProcess(member: NetworkMember, host: string): SupervisedProcess {
+export function memberProcess(member: NetworkMember, host: string): SupervisedProcess {
   const { dataDir, ports } = member;
   const flags = ['--engine', 'cometbft', '--data', dataDir, '--host', host, '--port', String(ports.http)];
   return new SupervisedProcess(

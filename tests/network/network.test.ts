@@ -1,0 +1,197 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createKernel, parseGenesis } from '@salus/contracts';
+import { DurableApplication } from '@salus/ledger';
+import { type Anchor, parseAnchor, parseTransaction, verifyReceipt } from '@salus/protocol';
+import { openDirectory } from '@salus/server';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { networkStatus } from '../../packages/cli/src/network/network-status.ts';
+import { type BlockJson, hashOf, type Result, randomOf, type TestMember, TestNetwork } from './test-network.ts';
+
+const rounds = Number(process.env.SALUS_ROUNDS ?? 8);
+const seed = Number(process.env.SALUS_SEED ?? Date.now() % 2 ** 31);
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+let network: TestNetwork;
+beforeAll(async () => {
+  network = await TestNetwork.start(4);
+});
+afterAll(() => network.stop());
+
+async function bytesOf(member: TestMember, path: string): Promise<Uint8Array> {
+  const response = await fetch(member.url + path);
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+async function anchorOf(member: TestMember): Promise<Anchor> {
+  return parseAnchor(await bytesOf(member, '/api/anchor'));
+}
+
+/** The roots that the state machine gives for these blocks where no consensus is. */
+async function rootsOf(blocks: readonly BlockJson[], sent: ReadonlyMap<string, Uint8Array>): Promise<string[]> {
+  const dir = mkdtempSync(join(tmpdir(), 'salus-alone-'));
+  const member = network.members[0]!;
+  const genesis = parseGenesis(openDirectory(member.member.dataDir).genesis());
+  const alone = await DurableApplication.open({ dir: join(dir, 'ledger'), genesis, kernel: createKernel() });
+  try {
+    const roots: string[] = [];
+    for (const { height, timeMs, transactions } of blocks) {
+      const verified = [];
+      for (const { hash } of transactions) {
+        const tx = parseTransaction(sent.get(hash) ?? Buffer.alloc(0));
+        const keysUsed = tx.signatures.map(({ kid }) => {
+          const key = alone.keyFor(kid, tx.payload);
+          if ('code' in key) throw new Error(key.log);
+          return key.thumbprint;
+        });
+        verified.push({ tx, keysUsed });
+      }
+      alone.finalizeBlock(verified, { height, blockTimeMs: timeMs });
+      roots.push(Buffer.from((await alone.commit()).appHash).toString('hex'));
+    }
+    return roots;
+  } finally {
+    await alone.close();
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** Lanes that stamp through all members in turn; what was answered is kept. */
+class Load {
+  readonly acknowledged = new Map<string, Result>();
+  #isStopped = false;
+  readonly #lanes: Promise<void>[];
+
+  constructor(members: readonly TestMember[], lanes: number) {
+    this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#run(members, lane));
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await Promise.all(this.#lanes);
+  }
+
+  async #run(members: readonly TestMember[], lane: number): Promise<void> {
+    for (let turn = lane; !this.#isStopped; turn += 1) {
+      const member = members[turn % members.length]!;
+      try {
+        const bytes = await member.stamp();
+        const result = await member.commit(bytes);
+        this.acknowledged.set(hashOf(bytes), result);
+      } catch {
+        // Its member is being killed: nothing was acknowledged.
+        await sleep(20);
+      }
+    }
+  }
+}
+
+describe('R-LED-2 four members', () => {
+  test('take transactions through any of them and agree on every block, whose roots are the state machine’s', async () => {
+    const sent = new Map<string, Uint8Array>();
+    const send = async (member: TestMember): Promise<Result> => {
+      const bytes = await member.stamp();
+      sent.set(hashOf(bytes), bytes);
+      return member.commit(bytes);
+    };
+    const results = await Promise.all(
+      network.members.flatMap((member) => Array.from({ length: 15 }, () => send(member))),
+    );
+    expect(results.every(({ code }) => code === 0)).toBe(true);
+    await network.reaches(Math.max(...results.map(({ height }) => height)) + 1);
+    const blocks = await network.sameBlocks();
+    const listed = new Set(blocks.flatMap(({ transactions }) => transactions.map(({ hash }) => hash)));
+    expect(results.filter(({ hash }) => !listed.has(hash))).toEqual([]);
+    expect(await rootsOf(blocks, sent)).toEqual(blocks.map(({ appHash }) => appHash));
+  });
+
+  test('R-LED-7 a receipt of one member verifies offline under the anchor of another', async () => {
+    const [one, two, three] = network.members as [TestMember, TestMember, TestMember];
+    const { hash, height } = await one.commit(await one.stamp());
+    await network.reaches(height + 1);
+    const anchor = await anchorOf(three);
+    const report = verifyReceipt(await bytesOf(two, `/api/transactions/${hash}/receipt`), anchor);
+    expect(report).toMatchObject({ height, chain: network.network.chain });
+    const other = { ...anchor, chain: 'another' };
+    const receipt = await bytesOf(two, `/api/transactions/${hash}/receipt`);
+    expect(() => verifyReceipt(receipt, other)).toThrow();
+  });
+
+  test('the same bytes through two members at once stand in one block once, and give both one answer', async () => {
+    const [one, two] = network.members as [TestMember, TestMember];
+    const bytes = await one.stamp();
+    const [first, second] = await Promise.all([one.commit(bytes), two.commit(bytes)]);
+    expect(second).toEqual(first);
+    expect(await two.commit(bytes)).toEqual(first);
+  });
+
+  test('refuse what no block may hold, wherever it is sent, and go on', async () => {
+    const [one, two] = network.members as [TestMember, TestMember];
+    const bytes = await one.stamp();
+    const text = Buffer.from(bytes).toString();
+    const at = text.indexOf('"signature":"') + 30;
+    const forged = Buffer.from(text.slice(0, at) + (text[at] === 'A' ? 'B' : 'A') + text.slice(at + 1));
+    const expired = await one.sign([{ type: 'kernel/stamp', digest: 'A'.repeat(43) }], -60_000);
+    for (const wrong of [forged, expired, Buffer.from('{}')]) {
+      for (const member of [one, two]) {
+        expect([400, 422]).toContain((await member.submit(wrong)).status);
+        expect((await fetch(`${member.url}/api/transactions/${hashOf(wrong)}`)).status).toBe(404);
+      }
+    }
+    expect((await two.commit(bytes)).code).toBe(0);
+  });
+
+  test(`${rounds} times SIGKILL under load (seed ${seed}): the chain goes on, the member comes back, nothing answered is lost`, async () => {
+    const random = randomOf(seed);
+    const before = await network.members[0]!.height();
+    const load = new Load(network.members, 8);
+    for (let round = 0; round < rounds; round += 1) {
+      const victim = network.members[Math.floor(random() * 4)]!;
+      const kind = ['application', 'comet', 'both'][round % 3];
+      await sleep(200 + random() * 800);
+      const pids = [
+        kind === 'comet' ? undefined : victim.pid(),
+        kind === 'application' ? undefined : victim.cometPid(),
+      ];
+      for (const pid of pids) if (pid !== undefined) process.kill(pid, 'SIGKILL');
+      const others = network.members.filter((member) => member !== victim);
+      const height = await others[0]!.height();
+      await network.reaches(height + 3, others);
+      await network.settled();
+    }
+    await load.stop();
+    expect(load.acknowledged.size).toBeGreaterThan(rounds);
+    await network.reaches(Math.max(...[...load.acknowledged.values()].map(({ height }) => height)) + 1);
+    const blocks = await network.sameBlocks(before);
+    const places = new Map(
+      blocks.flatMap(({ height, transactions }) => transactions.map(({ hash }, index) => [hash, `${height}.${index}`])),
+    );
+    const lost = [...load.acknowledged].filter(
+      ([hash, { height, index }]) => places.get(hash) !== `${height}.${index}`,
+    );
+    expect(lost).toEqual([]);
+  });
+
+  test('two of four down: no block, no fork; with them back it goes on and takes what waited', async () => {
+    const [one, two, three, four] = network.members as [TestMember, TestMember, TestMember, TestMember];
+    await Promise.all([three.stop(), four.stop()]);
+    // What was decided when they left may still be stored.
+    await sleep(1_000);
+    const halted = Math.max(await one.height(), await two.height());
+    const waiting = await one.stamp();
+    const answer = one.submit(waiting);
+    await sleep(4_000);
+    expect(Math.max(await one.height(), await two.height())).toBe(halted);
+    expect((await networkStatus(network.network)).ok).toBe(false);
+    await Promise.all([three.start(), four.start()]);
+    await network.settled();
+    const response = await answer;
+    expect(response.status).toBe(200);
+    const { height } = (await response.json()) as Result;
+    expect(height).toBeGreaterThan(halted);
+    await network.reaches(height + 1);
+    await network.sameBlocks(Math.max(1, halted - 5));
+  });
+});

@@ -1,0 +1,203 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Message, signTransaction } from '@salus/protocol';
+import { type OfflineOrganization, readOrganization } from '@salus/server';
+import { cometHomeOf } from '../../packages/cli/src/network/comet-home.ts';
+import { createNetwork, type Network, type NetworkMember } from '../../packages/cli/src/network/network-directory.ts';
+import { networkStatus } from '../../packages/cli/src/network/network-status.ts';
+import { memberPidFile, memberProcess } from '../../packages/cli/src/network/run-network.ts';
+import { runningPid, type SupervisedProcess } from '../../packages/cli/src/network/supervised-process.ts';
+
+export type Result = { hash: string; height: number; index: number; code: number };
+export type BlockJson = {
+  height: number;
+  timeMs: number;
+  appHash: string;
+  hash: string;
+  transactions: { hash: string }[];
+};
+
+const validityMs = 300_000;
+const upMsMax = 90_000;
+const portTries = 200;
+const portsNeeded = 50;
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
+
+/** The first of fifty ports, of which those that are used are free. */
+async function freeBasePort(): Promise<number> {
+  for (let attempt = 0; attempt < portTries; attempt += 1) {
+    const base = 20_000 + ((process.pid * 7 + attempt) % 200) * portsNeeded;
+    const used = Array.from({ length: 5 }, (_, member) =>
+      [0, 1, 2].map((offset) => base + member * 10 + offset),
+    ).flat();
+    if ((await Promise.all(used.map(isFree))).every(Boolean)) return base;
+  }
+  throw new Error('no free ports');
+}
+
+/** One member: its processes, and an organisation that signs and asks through it. */
+export class TestMember {
+  readonly member: NetworkMember;
+  readonly url: string;
+  readonly #organization: OfflineOrganization;
+  #process: SupervisedProcess | undefined;
+  readonly #host: string;
+
+  constructor(member: NetworkMember, host: string) {
+    this.member = member;
+    this.#host = host;
+    this.url = `http://${host}:${member.ports.http}`;
+    this.#organization = readOrganization(member.dataDir, member.slug);
+  }
+
+  async start(): Promise<void> {
+    this.#process = memberProcess(this.member, this.#host);
+    await this.#process.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#process?.stop();
+    this.#process = undefined;
+  }
+
+  pid(): number | undefined {
+    return runningPid(memberPidFile(this.member), this.member.dataDir);
+  }
+
+  cometPid(): number | undefined {
+    const home = cometHomeOf(this.member.dataDir);
+    return runningPid(join(home, 'comet.pid'), home);
+  }
+
+  sign(messages: Message[], validForMs = validityMs): Promise<Uint8Array> {
+    const { directory, keys } = this.#organization;
+    const validUntil = Date.now() + validForMs;
+    return signTransaction({ chain: directory.manifest.chain, messages, signers: [keys.signer()], validUntil });
+  }
+
+  stamp(): Promise<Uint8Array> {
+    return this.sign([{ type: 'kernel/stamp', digest: randomBytes(32).toString('base64url') }]);
+  }
+
+  submit(bytes: Uint8Array): Promise<Response> {
+    return fetch(`${this.url}/api/transactions?wait=commit`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/jose+json' },
+      body: bytes as Uint8Array<ArrayBuffer>,
+    });
+  }
+
+  /** Commits or throws. */
+  async commit(bytes: Uint8Array): Promise<Result> {
+    const response = await this.submit(bytes);
+    const text = await response.text();
+    if (response.status !== 200) throw new Error(`${this.member.slug}: ${response.status} ${text}`);
+    return JSON.parse(text) as Result;
+  }
+
+  async get<T>(path: string): Promise<T> {
+    const response = await fetch(`${this.url}${path}`);
+    if (!response.ok) throw new Error(`${this.member.slug} ${path}: ${response.status} ${await response.text()}`);
+    return (await response.json()) as T;
+  }
+
+  async height(): Promise<number> {
+    return (await this.get<{ height: number }>('/api/status')).height;
+  }
+
+  /** Everything that member and CometBFT wrote, for a test that failed. */
+  logs(): string {
+    const files = [join(this.member.dataDir, 'member.log'), join(cometHomeOf(this.member.dataDir), 'comet.log')];
+    return files.map((file) => `--- ${file}\n${readFileSync(file, 'utf8').slice(-3000)}`).join('\n');
+  }
+}
+
+export class TestNetwork {
+  readonly dir: string;
+  readonly network: Network;
+  readonly members: TestMember[];
+
+  private constructor(dir: string, network: Network) {
+    this.dir = dir;
+    this.network = network;
+    this.members = network.members.map((member) => new TestMember(member, network.host));
+  }
+
+  static async start(validators: number): Promise<TestNetwork> {
+    const parent = mkdtempSync(join(tmpdir(), 'salus-network-'));
+    const basePort = await freeBasePort();
+    const dir = join(parent, 'net');
+    const network = new TestNetwork(dir, await createNetwork({ dir, validators, basePort }));
+    await Promise.all(network.members.map((member) => member.start()));
+    await network.settled();
+    return network;
+  }
+
+  /** Every member answers and none of them catches up. */
+  async settled(): Promise<void> {
+    const until = Date.now() + upMsMax;
+    for (;;) {
+      const status = await networkStatus(this.network);
+      if (status.ok) return;
+      if (Date.now() > until) {
+        throw new Error(`${JSON.stringify(status)}\n${this.members.map((member) => member.logs()).join('\n')}`);
+      }
+      await sleep(100);
+    }
+  }
+
+  /** Waits until every member has the block. */
+  async reaches(height: number, members: readonly TestMember[] = this.members): Promise<void> {
+    const until = Date.now() + upMsMax;
+    for (const member of members) {
+      while ((await member.height().catch(() => 0)) < height) {
+        if (Date.now() > until) throw new Error(`${member.member.slug} never reached ${height}\n${member.logs()}`);
+        await sleep(50);
+      }
+    }
+  }
+
+  /** Blocks up to the lowest head, compared between all members; throws where they differ. */
+  async sameBlocks(from = 1): Promise<BlockJson[]> {
+    const heights = await Promise.all(this.members.map((member) => member.height()));
+    const blocks: BlockJson[] = [];
+    for (let height = from; height <= Math.min(...heights); height += 1) {
+      const all = await Promise.all(this.members.map((member) => member.get<BlockJson>(`/api/blocks/${height}`)));
+      const texts = new Set(all.map((block) => JSON.stringify([block.hash, block.appHash, block.transactions])));
+      if (texts.size !== 1) throw new Error(`members differ at ${height}: ${[...texts].join('\n')}`);
+      blocks.push(all[0] as BlockJson);
+    }
+    return blocks;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.stop()));
+    rmSync(join(this.dir, '..'), { recursive: true, force: true });
+  }
+}
+
+export function hashOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** Numbers from 0 to 1 that follow from the seed alone (xorshift32). */
+export function randomOf(seed: number): () => number {
+  let state = seed | 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+}
