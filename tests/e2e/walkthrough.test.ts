@@ -4,7 +4,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Wallet } from '@salus/cli';
 import { parseAnchor, verifyReceipt } from '@salus/protocol';
+import { createLog, createSandbox, startNode } from '@salus/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const salusBin = fileURLToPath(new URL('../../packages/cli/bin/salus.js', import.meta.url));
@@ -111,6 +113,38 @@ describe('R-REC-1 R-CON-1 R-CON-2 R-IDN-1 the main job', () => {
       expect(walked.report.resources).toBeGreaterThan(500);
     },
   );
+
+  it('plays on a node that runs already, and again, and leaves it running', { timeout: slowMs }, async () => {
+    const data = join(root, 'running');
+    await createSandbox(data);
+    const node = await startNode({ dataDir: data, port: 0, log: createLog('silent') });
+    try {
+      for (const name of ['first', 'second']) {
+        checkReport(await walk(name, '--url', node.url, '--data', data, '--patients', '1'));
+      }
+      expect((await fetch(`${node.url}/healthz`)).status).toBe(200);
+      const other = join(root, 'other-chain');
+      await createSandbox(other);
+      const { code, report } = await walk('third', '--url', node.url, '--data', other);
+      expect({ code, steps: report.steps.length, detail: report.steps[0]?.detail }).toEqual({
+        code: 1,
+        steps: 1,
+        detail: expect.stringContaining('another chain'),
+      });
+    } finally {
+      await node.stop();
+    }
+  });
+
+  it('keeps the run where it is told to, for looking at', { timeout: slowMs }, async () => {
+    const kept = join(root, 'kept');
+    checkReport(await walk('kept-proofs', '--data', kept, '--patients', '1'));
+    expect(await salus('doctor', '--data', join(kept, 'node'), '--json')).toMatchObject({ code: 0 });
+    expect(await salus('audit', '--data', join(kept, 'node'), '--org', 'hospital')).toMatchObject({ code: 0 });
+    const passphrase = readFileSync(join(kept, 'wallets', '1.passphrase'), 'utf8').trim();
+    expect(Wallet.open(join(kept, 'wallets', '1'), passphrase).state.directives.length).toBeGreaterThan(1);
+    expect(await salus('walkthrough', '--data', kept, '--json')).toMatchObject({ code: 1 });
+  });
 
   it('says what is wrong with bundles that hold nobody', { timeout: slowMs }, async () => {
     const empty = mkdtempSync(join(root, 'empty-'));

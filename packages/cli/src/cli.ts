@@ -24,6 +24,8 @@ export interface Outcome {
 export interface GlobalOptions {
   json?: boolean;
   data: string;
+  /** Whether somebody said which data directory. */
+  isDataGiven?: boolean;
 }
 
 export interface CliProblem {
@@ -113,6 +115,7 @@ export class Cli {
     return async (...args) => {
       const command = args.at(-1) as Command;
       const options = command.optsWithGlobals<O & GlobalOptions>();
+      options.isDataGiven = command.getOptionValueSourceWithGlobals('data') === 'cli';
       options.data = resolve(options.data);
       try {
         const outcome = await run(options, ...(args.slice(0, -2) as A));

@@ -7,7 +7,7 @@ import axe from 'axe-core';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-const paths = ['/', '/api/reference'] as const;
+const paths = ['/', '/walkthrough', '/api/reference'] as const;
 const desktop = { width: 1280, height: 900 };
 /** 1280 px at 400 % zoom: the width of WCAG 2.2, 1.4.10. */
 const narrow = { width: 320, height: 640 };

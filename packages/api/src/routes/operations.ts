@@ -14,6 +14,15 @@ export const operationRoutes = {
     auth: 'none',
     responses: { 200: { description: 'an HTML page', type: 'text/html' } },
   }),
+  walkthrough: route({
+    id: 'walkthrough',
+    method: 'GET',
+    path: '/walkthrough',
+    summary: 'The way of a record, as a page for people who have never seen a ledger',
+    tags,
+    auth: 'none',
+    responses: { 200: { description: 'an HTML page', type: 'text/html' } },
+  }),
   stylesheet: route({
     id: 'stylesheet',
     method: 'GET',

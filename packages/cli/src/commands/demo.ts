@@ -1,5 +1,6 @@
+import { relative } from 'node:path';
 import { createSandbox, inspectDirectory, type RunningNode } from '@salus/server';
-import { type AddCommand, examples, integerOption } from '../cli.ts';
+import { type AddCommand, dataDirDefault, examples, integerOption } from '../cli.ts';
 import { demoPatientsDefault, fillSandbox } from '../demo/sandbox-people.ts';
 import { type NodeCommandOptions, nodeOptions, runUntilSignal } from './node-options.ts';
 
@@ -21,6 +22,12 @@ function fillBehind(node: RunningNode, patients: number): () => Promise<void> {
   };
 }
 
+function walkthroughCommand(url: string, dataDir: string): string {
+  const here = relative('', dataDir);
+  const data = here === dataDirDefault ? '' : ` --data ${here.startsWith('..') ? dataDir : here}`;
+  return `npx salus walkthrough --url ${url}${data}`;
+}
+
 function welcome(node: RunningNode, dataDir: string): string {
   const organizations = node.members.map(({ slug, name }) => `  ${slug.padEnd(12)}${name}`);
   return [
@@ -31,8 +38,10 @@ function welcome(node: RunningNode, dataDir: string): string {
     '',
     'Where to go next:',
     `  ${node.url}/               what runs here`,
+    `  ${node.url}/walkthrough    the way of a record, explained`,
     `  ${node.url}/api/reference  everything that can be asked`,
-    '  npx salus walkthrough       the way of a record, step by step (in another terminal)',
+    'See it played, in another terminal:',
+    `  ${walkthroughCommand(node.url, dataDir)}`,
     '',
     `Data: ${dataDir}   Chain: ${node.chain}`,
     'Everything here is made up: put no real data into it. Ctrl-C stops the node.',

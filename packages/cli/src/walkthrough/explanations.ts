@@ -2,6 +2,8 @@
 export const explanations = {
   'read bundles': 'Real records are read. Each was made by several providers, who do not share a computer.',
   'start node': 'A sandbox network starts: every organisation has its own keys and its own data.',
+  'reach node':
+    'A sandbox network runs already. What is played here stays in its ledger: a ledger is a list that only grows.',
   import:
     'Each custodian imports its part under its own record number, encrypts it, and puts salted fingerprints on the ledger.',
   'link wallets': 'Each patient makes keys that only their own wallet has, and links it with each custodian.',
@@ -21,6 +23,8 @@ export const explanations = {
   'collect proofs': 'Receipts and proofs are fetched: that something is on the ledger, and that something is not.',
   'verify offline':
     'The node is stopped and its data moved away. The proofs hold all the same; with one changed byte they do not.',
+  verify:
+    'The proofs are checked without asking the node again: the files are enough. With one changed byte they do not hold.',
 } as const;
 
 export type StepName = keyof typeof explanations;

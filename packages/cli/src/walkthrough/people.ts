@@ -17,7 +17,7 @@ export const custodians = ['hospital', 'clinic', 'practice', 'specialist'] as co
 export type Custodian = (typeof custodians)[number];
 
 const fhirFile = /\.(json|ndjson)(\.gz)?$/i;
-const seed = 20_261_121;
+const seedDefault = '20261121';
 const generatedPatients = 3;
 
 export interface Part {
@@ -71,11 +71,11 @@ function bundleOf(entries: Entry[]): Uint8Array {
 }
 
 /** Each provider of the patient is one custodian; the one with most encounters is the hospital. */
-function personOf(entries: Entry[], number: number): Person {
+function personOf(entries: Entry[], number: number, here: readonly Custodian[]): Person {
   const { parts } = splitByServiceProvider(entries);
   const ranked = [...parts].sort((a, b) => b.encounters - a.encounters).map(({ custodian }) => custodian);
   const slugOf = (provider: string): Custodian =>
-    custodians[Math.min(ranked.indexOf(provider), custodians.length - 1)] ?? 'hospital';
+    here[Math.min(ranked.indexOf(provider), here.length - 1)] ?? 'hospital';
   const byName = (reference: { reference?: string; identifier?: { value?: string } }): string =>
     slugOf(reference.reference ?? reference.identifier?.value ?? '');
   const [, second] = ranked;
@@ -105,23 +105,28 @@ function filesOf(paths: readonly string[]): string[] {
   });
 }
 
-function generated(count: number): People {
+function generated(count: number, here: readonly Custodian[], seed: string): People {
   const directory = sandboxDirectory() as unknown as { entry: Entry[] };
-  const people = generatePatients({ seed: String(seed), count }).map(({ bundle }, index) =>
-    personOf((bundle as unknown as { entry: Entry[] }).entry, index + 1),
+  const people = generatePatients({ seed, count }).map(({ bundle }, index) =>
+    personOf((bundle as unknown as { entry: Entry[] }).entry, index + 1, here),
   );
   return { directories: [utf8(JSON.stringify(directory))], people };
 }
 
-/** The patients of the files given, or some of the project's own. */
-export async function loadPeople(paths: readonly string[], limit: number): Promise<People> {
-  if (paths.length === 0) return generated(Math.min(limit, generatedPatients));
+/** The patients of the files given, or some of the project's own, divided among the custodians that are here. */
+export async function loadPeople(
+  paths: readonly string[],
+  limit: number,
+  here: readonly Custodian[],
+  seed: string = seedDefault,
+): Promise<People> {
+  if (paths.length === 0) return generated(Math.min(limit, generatedPatients), here, seed);
   const people: People = { directories: [], people: [] };
   for (const file of filesOf(paths)) {
     const entries = await entriesOf(Readable.toWeb(createReadStream(file)) as unknown as AsyncIterable<Uint8Array>);
     const isPatient = entries.some(({ resource }) => resource.resourceType === 'Patient');
     if (!isPatient) people.directories.push(bundleOf(entries));
-    else if (people.people.length < limit) people.people.push(personOf(entries, people.people.length + 1));
+    else if (people.people.length < limit) people.people.push(personOf(entries, people.people.length + 1, here));
   }
   if (people.people.length === 0) throw usageFault('None of these files holds a patient.');
   return people;

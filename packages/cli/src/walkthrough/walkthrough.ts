@@ -1,29 +1,22 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type Client, createClient } from '@salus/api';
 import type { Did } from '@salus/protocol';
 import { randomBytes, randomId, toBase64url, utf8 } from '@salus/protocol';
-import { createSandbox, type OrganizationKeys, readOrganization, staffDid } from '@salus/server';
+import { type OrganizationKeys, readOrganization, staffDid } from '@salus/server';
+import { problemOfError } from '../cli.ts';
 import { link } from '../wallet/linking.ts';
 import { Wallet } from '../wallet/wallet.ts';
 import type { WalletContext } from '../wallet/wallet-state.ts';
 import { explanations, type StepName } from './explanations.ts';
 import { forgeAsPatient, forgeFromOldApproval, forgeWithNodeKeys } from './forgeries.ts';
 import { type Custodian, loadPeople, type People, type Person } from './people.ts';
-import { NodeProcess, WalletProcess } from './processes.ts';
-import { ReceiptFolder, withoutDirectory } from './receipts.ts';
+import { WalletProcess } from './processes.ts';
+import { ReceiptFolder } from './receipts.ts';
+import type { Stage } from './stage.ts';
 
 const passphraseBytes = 18;
 const doctorId = 'doctor-1';
 /** Transactions of one patient at one custodian of which receipts are collected. */
 const receiptsMax = 50;
-/** Sandbox members beyond the usual four, so that a record can lie at four custodians. */
-const extraMembers = [
-  { slug: 'practice', name: 'Maple Street Practice', role: 'clinic', class: 'provider' as const },
-  { slug: 'specialist', name: 'Lakeside Cardiology', role: 'clinic', class: 'provider' as const },
-];
-
 export interface Step {
   name: string;
   ok: boolean;
@@ -44,6 +37,7 @@ export interface WalkthroughOptions {
   bundles: readonly string[];
   out: string;
   patientsMax: number;
+  stage: Stage;
   /** Told what comes next, and what it means to somebody who has never seen a ledger. */
   explain(name: string, text: string): void;
   done(step: Step): void;
@@ -71,20 +65,24 @@ function ensure(holds: boolean, what: string): void {
   if (!holds) throw new Failed(what);
 }
 
+function toldOf(error: unknown): string {
+  const { title, detail, advice } = problemOfError(error);
+  return [detail ?? title, advice].filter((text, at, all) => all.indexOf(text) === at).join(' ');
+}
+
 /** The main job from end to end: real processes, real records, each step checked. */
 export class Walkthrough {
   readonly #options: WalkthroughOptions;
-  readonly #root = mkdtempSync(join(tmpdir(), 'salus-walkthrough-'));
-  readonly #dataDir = join(this.#root, 'node');
+  readonly #stage: Stage;
   readonly #steps: Step[] = [];
   readonly #travellers: Traveller[] = [];
   #people: People = { directories: [], people: [] };
-  #node: NodeProcess | undefined;
   #receipts: ReceiptFolder | undefined;
   #resources = 0;
 
   constructor(options: WalkthroughOptions) {
     this.#options = options;
+    this.#stage = options.stage;
   }
 
   async run(): Promise<WalkthroughReport> {
@@ -94,8 +92,7 @@ export class Walkthrough {
       }
     } finally {
       await Promise.all(this.#travellers.map(({ wallet }) => wallet.stop()));
-      await this.#node?.stop();
-      rmSync(this.#root, { recursive: true, force: true });
+      await this.#stage.close();
     }
     const ok = this.#steps.length === this.#plan().length && this.#steps.every((step) => step.ok);
     const receipts = this.#receipts?.files ?? [];
@@ -103,9 +100,12 @@ export class Walkthrough {
   }
 
   #plan(): [name: StepName, work: () => Promise<string>][] {
+    // What is read is divided among the custodians that are there; without bundles that depends on the node.
+    const isOwn = this.#stage.isOwn;
+    const opening: [StepName, () => Promise<string>] = [isOwn ? 'start node' : 'reach node', () => this.#start()];
+    const reading: [StepName, () => Promise<string>] = ['read bundles', () => this.#read()];
     return [
-      ['read bundles', () => this.#read()],
-      ['start node', () => this.#start()],
+      ...(isOwn ? [reading, opening] : [opening, reading]),
       ['import', () => this.#import()],
       ['link wallets', () => this.#link()],
       ['no access yet', () => this.#expectNothing()],
@@ -118,7 +118,7 @@ export class Walkthrough {
       ['who looked', () => this.#whoLooked()],
       ['revoke', () => this.#revoke()],
       ['collect proofs', () => this.#collect()],
-      ['verify offline', () => this.#verify()],
+      [isOwn ? 'verify offline' : 'verify', () => this.#verify()],
     ];
   }
 
@@ -130,7 +130,7 @@ export class Walkthrough {
       const detail = await work();
       step = { name, ok: true, ms: Math.round(performance.now() - startMs), detail };
     } catch (error) {
-      const detail = error instanceof Error ? error.message : String(error);
+      const detail = error instanceof Failed ? error.message : toldOf(error);
       step = { name, ok: false, ms: Math.round(performance.now() - startMs), detail };
     }
     this.#steps.push(step);
@@ -139,27 +139,31 @@ export class Walkthrough {
   }
 
   async #read(): Promise<string> {
-    this.#people = await loadPeople(this.#options.bundles, this.#options.patientsMax);
+    const { bundles, patientsMax } = this.#options;
+    // A patient has one wallet: on a node that was walked through before, others come.
+    const seed = this.#stage.isOwn ? undefined : randomId();
+    this.#people = await loadPeople(bundles, patientsMax, this.#stage.custodians, seed);
     const { people, directories } = this.#people;
     const counts = people.map(({ parts }) => parts.length);
     return `${people.length} patients, ${directories.length} directories, each at ${Math.min(...counts)} to ${Math.max(...counts)} custodians`;
   }
 
   async #start(): Promise<string> {
-    await createSandbox(this.#dataDir, { extra: extraMembers });
-    this.#node = await NodeProcess.start(this.#dataDir);
+    const what = await this.#stage.open();
     this.#receipts = new ReceiptFolder(this.#options.out, this.#url());
     await this.#receipts.pinAnchor();
-    return `node at ${this.#url()}`;
+    // Whoever asks is known to the ledger: under a pseudonym of their employer, with a role, and without a name.
+    const body = { id: doctorId, roles: ['doctor'] };
+    await this.#client('clinic').registerPractitioner({ params: { slug: 'clinic' }, body });
+    return what;
   }
 
   #url(): string {
-    if (this.#node === undefined) throw new Failed('the node does not run');
-    return this.#node.url;
+    return this.#stage.url;
   }
 
   #keys(slug: string): { keys: OrganizationKeys; chain: string } {
-    const { keys, directory } = readOrganization(this.#dataDir, slug);
+    const { keys, directory } = readOrganization(this.#stage.dataDir, slug);
     return { keys, chain: directory.manifest.chain };
   }
 
@@ -182,7 +186,7 @@ export class Walkthrough {
   }
 
   async #import(): Promise<string> {
-    for (const slug of ['hospital', 'clinic', 'practice', 'specialist']) {
+    for (const slug of this.#stage.custodians) {
       for (const body of this.#people.directories) await this.#importOne(slug, body);
     }
     for (const person of this.#people.people) {
@@ -193,7 +197,7 @@ export class Walkthrough {
         if (patient !== undefined) at.set(custodian, { id: patient.id, did: patient.did as Did });
       }
       const secret = toBase64url(randomBytes(passphraseBytes));
-      const wallet = new WalletProcess(join(this.#root, 'wallets', String(person.number)), secret);
+      const wallet = new WalletProcess(this.#stage.wallet(String(person.number), secret), secret);
       this.#travellers.push({ person, at, wallet, request: '', approval: '', grants: [] });
     }
     return `${this.#resources} resources`;
@@ -288,12 +292,15 @@ export class Walkthrough {
 
   /** The wallet of somebody who is a patient of the hospital too, and wants to know what is not theirs. */
   async #strangersWallet(): Promise<{ wallet: Wallet; context: WalletContext }> {
-    const stranger = { resourceType: 'Patient', name: [{ family: 'Stranger', given: ['Example'] }] };
+    // Somebody new each time: the same resource again would be the same patient, who has a wallet already.
+    const identifier = [{ system: 'urn:salus:walkthrough', value: randomId() }];
+    const stranger = { resourceType: 'Patient', identifier, name: [{ family: 'Stranger', given: ['Example'] }] };
     const [patient] = await this.#importOne('hospital', utf8(JSON.stringify(stranger)));
     if (patient === undefined) throw new Failed('the hospital does not know the stranger');
     const params = { slug: 'hospital' };
     const { code } = await this.#client('hospital').createLinkingCode({ params, body: { patient: patient.id } });
-    const wallet = Wallet.create(join(this.#root, 'stranger'), toBase64url(randomBytes(passphraseBytes)));
+    const secret = toBase64url(randomBytes(passphraseBytes));
+    const wallet = Wallet.create(this.#stage.wallet('stranger', secret), secret);
     return { wallet, context: await link(wallet, this.#url(), 'hospital', code) };
   }
 
@@ -417,11 +424,9 @@ export class Walkthrough {
   }
 
   async #verify(): Promise<string> {
-    await this.#node?.stop();
-    this.#node = undefined;
     const folder = this.#receipts;
     if (folder === undefined) throw new Failed('there is no folder for receipts');
-    const reports = await withoutDirectory(this.#dataDir, () => folder.verifyAll());
+    const reports = await this.#stage.withoutNode(() => folder.verifyAll());
     const absent = reports.filter(({ state }) => state?.present === false).length;
     const contexts = this.#travellers.reduce((sum, { at }) => sum + at.size, 0);
     ensure(absent === contexts + 1, `${absent} proofs of absence instead of ${contexts + 1}`);

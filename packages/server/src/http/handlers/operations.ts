@@ -6,6 +6,7 @@ import type { Mounter } from '../mount.ts';
 import { homePage } from '../pages/home.ts';
 import { styleSheet } from '../pages/page.ts';
 import { type OpenApiDocument, referencePage } from '../pages/reference.ts';
+import { walkthroughPage } from '../pages/walkthrough.ts';
 import { ApiFault } from '../problems.ts';
 
 /** A head older than this is stale: clients refuse it, and so does /readyz. Idle nodes make a block every 15 s. */
@@ -45,6 +46,9 @@ export function mountOperations(mounter: Mounter, dependencies: OperationDepende
 
   mounter.mount(routes.status, status);
   mounter.mount(routes.home, () => homePage(status()));
+  mounter.mount(routes.walkthrough, ({ request }) => {
+    return walkthroughPage(`${request.protocol}://${request.host}`, status().sandbox);
+  });
   mounter.mount(routes.openApi, () => document() as unknown as Record<string, unknown>);
   mounter.mount(routes.reference, () => {
     reference ??= referencePage(document());

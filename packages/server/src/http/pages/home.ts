@@ -41,7 +41,7 @@ ${organizations(status)}
 <ul>
 <li><a href="/api/reference">API reference</a>: everything that can be asked of this node</li>
 <li><a href="/api/openapi.json">The same as an OpenAPI document</a>, for tools</li>
-<li><code>npx salus walkthrough</code>: the whole way of a record, step by step, explained for newcomers</li>
+<li><a href="/walkthrough">The way of a record</a>: what happens here, explained for newcomers, and how to see it played</li>
 <li><code>npx salus --help</code>: all commands</li>
 </ul>`,
   );

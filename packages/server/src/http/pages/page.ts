@@ -37,6 +37,7 @@ interface Head {
 
 const pages: readonly [path: string, name: string][] = [
   ['/', 'Salus'],
+  ['/walkthrough', 'The way of a record'],
   ['/api/reference', 'API reference'],
 ];
 

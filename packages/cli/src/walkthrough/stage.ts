@@ -1,0 +1,127 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createClient } from '@salus/api';
+import { createSandbox, NodeErrorCodes, NodeFault, openDirectory } from '@salus/server';
+import { usageFault } from '../cli.ts';
+import { type Custodian, custodians } from './people.ts';
+import { NodeProcess } from './processes.ts';
+import { withoutDirectory } from './receipts.ts';
+
+/** Sandbox members beyond the usual four, so that a record can lie at four custodians. */
+const extraMembers = [
+  { slug: 'practice', name: 'Maple Street Practice', role: 'clinic', class: 'provider' as const },
+  { slug: 'specialist', name: 'Lakeside Cardiology', role: 'clinic', class: 'provider' as const },
+];
+const ownerOnly = 0o600;
+
+/** Where a walkthrough plays: a node, and a place for wallets that the node cannot see. */
+export interface Stage {
+  /** A node of the walkthrough's own, which it may stop. */
+  readonly isOwn: boolean;
+  /** Those of the custodians that this node serves. */
+  readonly custodians: readonly Custodian[];
+  /** The node's data directory: its keys make the tokens of its people. */
+  readonly dataDir: string;
+  readonly url: string;
+  /** Makes everything ready; says in words what is there. */
+  open(): Promise<string>;
+  /** Directory of a new wallet; `passphrase` is kept beside it where the run is kept. */
+  wallet(name: string, passphrase: string): string;
+  /** Runs `work` where nothing of the node can help. */
+  withoutNode<T>(work: () => T | Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+function walletIn(root: string, name: string): string {
+  mkdirSync(join(root, 'wallets'), { recursive: true, mode: 0o700 });
+  return join(root, 'wallets', name);
+}
+
+/** A sandbox of its own; in `keep` it stays for looking at, else nothing of it does. */
+export class OwnStage implements Stage {
+  readonly isOwn = true;
+  readonly custodians = custodians;
+  readonly dataDir: string;
+  readonly #root: string;
+  readonly #isKept: boolean;
+  #node: NodeProcess | undefined;
+
+  constructor(keep: string | undefined) {
+    if (keep !== undefined && existsSync(keep) && readdirSync(keep).length > 0) {
+      throw new NodeFault(NodeErrorCodes.backupTargetTaken);
+    }
+    this.#isKept = keep !== undefined;
+    this.#root = keep ?? mkdtempSync(join(tmpdir(), 'salus-walkthrough-'));
+    this.dataDir = join(this.#root, 'node');
+  }
+
+  get url(): string {
+    if (this.#node === undefined) throw new Error('the node does not run');
+    return this.#node.url;
+  }
+
+  async open(): Promise<string> {
+    await createSandbox(this.dataDir, { extra: extraMembers });
+    this.#node = await NodeProcess.start(this.dataDir);
+    return `node at ${this.url}`;
+  }
+
+  wallet(name: string, passphrase: string): string {
+    const dir = walletIn(this.#root, name);
+    if (this.#isKept) writeFileSync(`${dir}.passphrase`, `${passphrase}\n`, { mode: ownerOnly });
+    return dir;
+  }
+
+  async withoutNode<T>(work: () => T | Promise<T>): Promise<T> {
+    await this.#stop();
+    return await withoutDirectory(this.dataDir, work);
+  }
+
+  async #stop(): Promise<void> {
+    await this.#node?.stop();
+    this.#node = undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.#stop();
+    if (!this.#isKept) rmSync(this.#root, { recursive: true, force: true });
+  }
+}
+
+/** A node that runs already. It is neither stopped nor cleaned: what is played there stays in its ledger. */
+export class RunningStage implements Stage {
+  readonly isOwn = false;
+  readonly url: string;
+  readonly dataDir: string;
+  custodians: readonly Custodian[] = [];
+  readonly #root = mkdtempSync(join(tmpdir(), 'salus-walkthrough-'));
+
+  constructor(url: string, dataDir: string) {
+    this.url = url;
+    this.dataDir = dataDir;
+  }
+
+  async open(): Promise<string> {
+    const { chain, sandbox, organizations } = await createClient({ baseUrl: this.url }).status();
+    if (!sandbox) throw usageFault('A walkthrough speaks for other people: it needs a sandbox network.');
+    const { manifest } = openDirectory(this.dataDir);
+    if (manifest.chain !== chain) throw new NodeFault(NodeErrorCodes.dataDirectoryChain);
+    const served = new Set(organizations.filter(({ hosted }) => hosted).map(({ slug }) => slug));
+    this.custodians = custodians.filter((slug) => served.has(slug) && manifest.organizations.includes(slug));
+    if (this.custodians.length < 2) throw usageFault('The node must serve a hospital and a clinic.');
+    return `node at ${this.url}, with ${this.custodians.join(' and ')}`;
+  }
+
+  wallet(name: string): string {
+    return walletIn(this.#root, name);
+  }
+
+  async withoutNode<T>(work: () => T | Promise<T>): Promise<T> {
+    return await work();
+  }
+
+  async close(): Promise<void> {
+    rmSync(this.#root, { recursive: true, force: true });
+  }
+}
