@@ -16,6 +16,7 @@ import { addStatus } from './commands/status.ts';
 import { addToken } from './commands/token.ts';
 import { addTx } from './commands/tx.ts';
 import { addVerify } from './commands/verify.ts';
+import { addLight } from './commands/verify-light.ts';
 import { addWalkthrough } from './commands/walkthrough.ts';
 import { addWallet } from './commands/wallet.ts';
 
@@ -33,6 +34,7 @@ const commands: readonly AddCommand[] = [
   addWalkthrough,
   addWallet,
   addVerify,
+  addLight,
   addAudit,
   addDoctor,
   addBackup,

@@ -18,6 +18,7 @@ export * from './light-client.ts';
 export { blockLagMsDefault, LightAttackError } from './light-detector.ts';
 export * from './light-evidence.ts';
 export { isBenign, type LightProvider } from './light-provider.ts';
+export * from './light-rpc.ts';
 export * from './light-store.ts';
 export * from './merkle.ts';
 export * from './proof-errors.ts';

@@ -168,6 +168,15 @@ describe('R-LED-2 R-LED-3 LightClient refuses', () => {
     await expectRefused(() => lonely.verify(9, nowMs), 'lightWitnessesMissing');
   });
 
+  it('a target whose way was wrong, where the next source has another target', async () => {
+    const forger = source(forked(6), [handover]);
+    const { commit } = lightAt(5);
+    const votes = commit.votes.map((vote) => ({ ...vote, signature: new Uint8Array(64) }));
+    forger.blocks.set(5, { ...lightAt(5), commit: { ...commit, votes } });
+    const options = { primary: forger, witnesses: [honest(), honest()], mode: 'sequential' } as const;
+    await expectRefused(async () => (await open(options)).verify(7, nowMs), 'commitSignatureInvalid');
+  });
+
   it('a fork, with evidence that convicts', async () => {
     const primary = source(forked(6), [handover]);
     const witness = honest();

@@ -6,6 +6,7 @@
 // Writes vectors/light-cases.json, too: what CometBFT's light client says of seeded chains, forks and forgeries.
 //
 //	go run . cases ../../../vectors/light-cases.json
+//	go run . rpc ../../../vectors/light-rpc.json
 //	go run . ed25519 ../../../vectors/light-ed25519.json
 package main
 
@@ -39,6 +40,8 @@ func main() {
 		writeChain(os.Args[2])
 	case "cases":
 		writeCases(os.Args[2], committedSeed, strconv.Itoa(committedChains))
+	case "rpc":
+		writeRPC(os.Args[2])
 	case "ed25519":
 		writeEd25519(os.Args[2])
 	}

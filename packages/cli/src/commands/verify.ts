@@ -2,7 +2,10 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
   type Anchor,
+  type Handover,
+  handoverBytesMax,
   parseAnchor,
+  parseHandover,
   type ReceiptReport,
   receiptBytesMax,
   SalusError,
@@ -24,6 +27,7 @@ interface VerifyOptions extends GlobalOptions {
   anchor?: string;
   minHeight?: number;
   asOf?: string;
+  handover: string[];
 }
 
 function readAnchor(file: string, given: string | undefined): Anchor {
@@ -34,10 +38,20 @@ function readAnchor(file: string, given: string | undefined): Anchor {
   return parseAnchor(readFileSync(path));
 }
 
-function readFile(file: string): Uint8Array {
-  // A file that cannot be a receipt is not read into memory first.
-  if (statSync(file).size > receiptBytesMax) return new Uint8Array(receiptBytesMax + 1);
+/** A file that is too large to be what it should be is not read into memory first. */
+function readFile(file: string, bytesMax: number): Uint8Array {
+  if (statSync(file).size > bytesMax) return new Uint8Array(bytesMax + 1);
   return readFileSync(file);
+}
+
+/** Handovers that the user holds: from their files. */
+export function readHandovers(files: readonly string[]): Handover[] {
+  return files.map((file) => parseHandover(readFile(file, handoverBytesMax)));
+}
+
+/** An option that may be given several times. */
+export function collect(value: string, before: string[]): string[] {
+  return [...before, value];
 }
 
 function timeOf(text: string | undefined): number | undefined {
@@ -83,7 +97,7 @@ function verdict(report: ReceiptReport): Outcome {
   return { value: { ok: true, proves, time, ...(plain(report) as object) }, text };
 }
 
-function refusal(error: SalusError): Outcome {
+export function refusal(error: SalusError): Outcome {
   const problem = problemOfError(error);
   const text = `Not valid (${problem.code}, ${problem.title}). ${problem.advice}`;
   return { value: { ok: false, ...problem }, text, exitCode: exitCodes.failed };
@@ -106,17 +120,28 @@ export const addVerify: AddCommand = (program, cli) => {
       integerOption('--min-height', 0, Number.MAX_SAFE_INTEGER),
     )
     .option('--as-of <time>', 'refuse what is older than this time (ISO 8601)')
+    .option(
+      '--handover <file>',
+      'a handover between the anchor and the receipt that the receipt does not carry; may be repeated',
+      collect,
+      [],
+    )
     .addHelpText(
       'after',
-      examples('salus verify receipt.json', 'salus verify absence.json --anchor anchor.json --as-of 2026-03-01 --json'),
+      examples(
+        'salus verify receipt.json',
+        'salus verify absence.json --anchor anchor.json --as-of 2026-03-01 --json',
+        'salus verify receipt.json --anchor embedded-anchor.json --handover handover.json',
+      ),
     )
     .action(
       cli.action<VerifyOptions, [string]>(async (options, file) => {
         const asOfMs = timeOf(options.asOf);
         try {
-          const bytes = readFile(file);
+          const bytes = readFile(file, receiptBytesMax);
           const anchor = readAnchor(file, options.anchor);
-          return verdict(verifyReceipt(bytes, anchor, { minHeight: options.minHeight, asOfMs }));
+          const handovers = readHandovers(options.handover);
+          return verdict(verifyReceipt(bytes, anchor, { minHeight: options.minHeight, asOfMs, handovers }));
         } catch (error) {
           if (error instanceof SalusError) return refusal(error);
           throw error;
