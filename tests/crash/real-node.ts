@@ -102,8 +102,13 @@ export class RealNode {
     });
   }
 
-  static async start(dataDir: string, surroundings: Surroundings = {}): Promise<RealNode> {
-    const child = launch(['demo', '--data', dataDir, '--port', '0', '--json', '--log-level', 'error'], surroundings);
+  static async start(
+    dataDir: string,
+    surroundings: Surroundings = {},
+    more: readonly string[] = [],
+  ): Promise<RealNode> {
+    const args = ['demo', '--data', dataDir, '--port', '0', '--json', '--log-level', 'error', ...more];
+    const child = launch(args, surroundings);
     const over = ended(child);
     const url = await new Promise<string>((resolve, reject) => {
       let text = '';

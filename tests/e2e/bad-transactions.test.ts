@@ -11,7 +11,7 @@ import {
   stranger,
 } from './raw-transaction.ts';
 
-const settleMs = 300;
+const settleMs = 1_000;
 const { path: dataDir, remove } = temporaryDirectory('bad');
 let node: RealNode;
 let chain = '';
@@ -50,7 +50,7 @@ async function settled(): Promise<void> {
 }
 
 beforeAll(async () => {
-  node = await RealNode.start(dataDir);
+  node = await RealNode.start(dataDir, {}, ['--patients', '0']);
   ({ chain } = await node.status());
   hospital = signerOf(dataDir, 'hospital');
   clinic = signerOf(dataDir, 'clinic');
