@@ -3,7 +3,14 @@ import { copyFile, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { directoryPaths } from './directory.ts';
 import type { Head } from './ledger.ts';
-import { type LogLocation, type LogScan, listSegments, segmentName } from './log/segment.ts';
+import {
+  encodeWholeBytes,
+  type LogLocation,
+  type LogScan,
+  listSegments,
+  segmentName,
+  wholeBytesOffset,
+} from './log/segment.ts';
 import type { StateStore } from './state/state-store.ts';
 
 const storeFile = 'data.mdb';
@@ -30,7 +37,12 @@ async function copyDurably(from: string, to: string, bytes?: number): Promise<vo
   await copyFile(from, to, constants.COPYFILE_FICLONE);
   if (bytes !== undefined) {
     const handle = await open(to, 'r+');
-    await handle.truncate(bytes).finally(() => handle.close());
+    try {
+      await handle.truncate(bytes);
+      await handle.write(encodeWholeBytes(bytes), 0, undefined, wholeBytesOffset);
+    } finally {
+      await handle.close();
+    }
   }
   await sync(to);
 }

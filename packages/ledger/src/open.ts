@@ -73,7 +73,7 @@ async function openWith<D extends DirectoryInfo>(
     const head = store.head();
     if (!head) throw ledgerError('directoryDamaged', 'the store says no height');
     const scan = { files, dir: paths.blocks, genesisHash: directory.genesisHash };
-    const recovered = await recover(store, scan, head, performance.now());
+    const recovered = await recover(store, scan, head, directory.base?.height ?? 1, performance.now());
     const opened = store;
     return {
       dir,

@@ -6,6 +6,7 @@ import { flushSliceEntries, treeUpperLevels } from './limits.ts';
 import { decodeResults, decodeSigned, hashedResult } from './log/block-codec.ts';
 import { type BlockRecord, decodeRecord } from './log/record.ts';
 import { eraseTornTail, type LoggedBlock, type LogScan, type LogTail, scanLog } from './log/segment.ts';
+import { checkSegments } from './log/segment-check.ts';
 import { recordedTransactions } from './recorded.ts';
 import { StateStore } from './state/state-store.ts';
 import type { Store, StoreHead } from './state/store.ts';
@@ -42,7 +43,14 @@ export async function writeGenesis(store: Store, kernel: Kernel, genesis: Genesi
  * the store has not. A flush that was interrupted left the store partly ahead; redo covers that part. The root is
  * computed from the leaves and must be the one that the last block says.
  */
-export async function recover(store: Store, scan: LogScan, head: StoreHead, nowMs: number): Promise<Recovered> {
+export async function recover(
+  store: Store,
+  scan: LogScan,
+  head: StoreHead,
+  firstHeight: number,
+  nowMs: number,
+): Promise<Recovered> {
+  await checkSegments(scan, { firstHeight, headHeight: head.height, location: (height) => store.getBlock(height) });
   const state = new StateStore(store);
   for (const { minute, ids } of store.rangeReplay()) state.replay.restore(minute, ids);
   const tree = new StateTree(state.buckets, treeUpperLevels);

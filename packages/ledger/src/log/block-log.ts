@@ -174,11 +174,10 @@ export class BlockLog {
     if (!spare) throw this.#spareProblem ?? ledgerError('closed');
     await this.#file?.close();
     const file = spare;
-    const head = segmentHead(this.#genesisHash, firstHeight);
+    const wholeBytes = Math.max(file.size(), SEGMENT_HEAD_BYTES + recordBytes);
+    const head = segmentHead(this.#genesisHash, firstHeight, wholeBytes);
     await this.#retryWhenFull(() => file.write(head, 0));
-    if (SEGMENT_HEAD_BYTES + recordBytes > file.size()) {
-      await this.#retryWhenFull(() => this.#fill(file, file.size(), SEGMENT_HEAD_BYTES + recordBytes));
-    }
+    if (wholeBytes > file.size()) await this.#retryWhenFull(() => this.#fill(file, file.size(), wholeBytes));
     await file.datasync();
     this.#files.rename(`${this.#dir}/${spareSegmentName}`, `${this.#dir}/${segmentName(firstHeight)}`);
     this.#files.syncDirectory(this.#dir);

@@ -30,19 +30,29 @@ export function frameHead(payload: Uint8Array, height: number, syncedHeight: num
   return head;
 }
 
-/** `end`: only zeros of a prepared segment. `broken`: something that is no whole frame. */
-export type FrameRead = { kind: 'frame'; frame: Frame } | { kind: 'end' } | { kind: 'broken'; isWhole: boolean };
+/**
+ * `end`: only zeros of a prepared segment. `broken`: something that is no whole frame; `isWhole`: no sector of it is
+ * missing, `isCut`: the segment ends before it does.
+ */
+export type FrameRead =
+  | { kind: 'frame'; frame: Frame }
+  | { kind: 'end' }
+  | { kind: 'broken'; isWhole: boolean; isCut: boolean };
 
 /** Reads the frame at the start of `bytes`, which lie at `position` and reach to the end of the segment. */
 export function readFrame(bytes: Buffer, position: number): FrameRead {
-  if (bytes.length < frameHeadBytes) return isZero(bytes) ? { kind: 'end' } : { kind: 'broken', isWhole: false };
+  if (bytes.length < frameHeadBytes) return isZero(bytes) ? { kind: 'end' } : broken(false, true);
   const head = readFrameHead(bytes);
-  if (!head) return isZero(bytes) ? { kind: 'end' } : { kind: 'broken', isWhole: false };
+  if (!head) return isZero(bytes) ? { kind: 'end' } : broken(false, false);
   const payload = bytes.subarray(frameHeadBytes, frameHeadBytes + head.payloadBytes);
-  if (payload.length < head.payloadBytes) return { kind: 'broken', isWhole: false };
+  if (payload.length < head.payloadBytes) return broken(false, true);
   const sum = crc32(payload, crc32(bytes.subarray(12, frameHeadBytes), payload.length));
   if (sum === bytes.readUInt32LE(8)) return { kind: 'frame', frame: { ...head, payload } };
-  return { kind: 'broken', isWhole: !hasZeroSector(bytes.subarray(0, frameHeadBytes + head.payloadBytes), position) };
+  return broken(!hasZeroSector(bytes.subarray(0, frameHeadBytes + head.payloadBytes), position), false);
+}
+
+function broken(isWhole: boolean, isCut: boolean): FrameRead {
+  return { kind: 'broken', isWhole, isCut };
 }
 
 function readFrameHead(bytes: Buffer): FrameHead | undefined {

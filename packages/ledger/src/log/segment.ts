@@ -7,11 +7,12 @@ import { frameHead, frameHeadBytes, laterFrameConfirms, readFrame } from './fram
 export type LogLocation = { segment: number; offset: number; bytes: number };
 export type LoggedBlock = { height: number; payload: Uint8Array; location: LogLocation };
 
-/** Magic and version (16), genesis hash (32), first height (8), reserved (8). */
+/** Magic and version (16), genesis hash (32), first height (8), length of the whole file (8; 0: not said). */
 export const SEGMENT_HEAD_BYTES = 64;
 const MAGIC = 'salus-blocks/1\0\0';
 const genesisHashOffset = 16;
 const firstHeightOffset = 48;
+export const wholeBytesOffset = 56;
 export const spareSegmentName = 'spare';
 const SEGMENT_NAME = /^(\d{15})\.blocks$/;
 const heightDigits = 15;
@@ -20,12 +21,33 @@ export function segmentName(firstHeight: number): string {
   return `${String(firstHeight).padStart(heightDigits, '0')}.blocks`;
 }
 
-export function segmentHead(genesisHash: Uint8Array, firstHeight: number): Uint8Array {
+export function segmentHead(genesisHash: Uint8Array, firstHeight: number, wholeBytes: number): Uint8Array {
   const head = Buffer.alloc(SEGMENT_HEAD_BYTES);
   head.write(MAGIC, 'latin1');
   head.set(genesisHash, genesisHashOffset);
   head.writeBigUInt64LE(BigInt(firstHeight), firstHeightOffset);
+  head.set(encodeWholeBytes(wholeBytes), wholeBytesOffset);
   return head;
+}
+
+/** A segment is made at its whole length before it is used: a shorter one has lost its end. */
+export function encodeWholeBytes(wholeBytes: number): Uint8Array {
+  const bytes = Buffer.alloc(SEGMENT_HEAD_BYTES - wholeBytesOffset);
+  bytes.writeBigUInt64LE(BigInt(wholeBytes));
+  return bytes;
+}
+
+/** Length of a segment's file, and what it was made with. */
+export async function readSegmentHead(scan: LogScan, segment: number): Promise<{ bytes: number; wholeBytes: number }> {
+  const file = await scan.files.open(`${scan.dir}/${segmentName(segment)}`, 'read');
+  try {
+    const head = Buffer.alloc(SEGMENT_HEAD_BYTES);
+    await file.read(head, 0);
+    checkHead(head, segment, scan.genesisHash);
+    return { bytes: file.size(), wholeBytes: Number(head.readBigUInt64LE(wholeBytesOffset)) };
+  } finally {
+    await file.close();
+  }
 }
 
 /** First heights of the segments in a directory, ascending. */
@@ -43,11 +65,15 @@ function damaged(segment: number, offset: number, what: string): Error {
 
 function openSegment(files: Files, dir: string, segment: number, genesisHash: Uint8Array): Buffer {
   const bytes = Buffer.from(files.readFile(`${dir}/${segmentName(segment)}`));
-  const head = bytes.subarray(0, SEGMENT_HEAD_BYTES);
-  if (head.toString('latin1', 0, genesisHashOffset) !== MAGIC) throw damaged(segment, 0, 'not a segment');
+  checkHead(bytes, segment, genesisHash);
+  return bytes;
+}
+
+function checkHead(head: Buffer, segment: number, genesisHash: Uint8Array): void {
+  const isSegment = head.length >= SEGMENT_HEAD_BYTES && head.toString('latin1', 0, genesisHashOffset) === MAGIC;
+  if (!isSegment) throw damaged(segment, 0, 'not a segment');
   const hash = head.subarray(genesisHashOffset, firstHeightOffset);
   if (!equalBytes(hash, genesisHash)) throw ledgerError('directoryOtherChain', segmentName(segment));
-  return bytes;
 }
 
 export type LogTail = { segment: number; end: number; height: number; torn: boolean };
@@ -81,8 +107,9 @@ function scanSegment(scan: LogScan, start: ScanStart, isLast: boolean, each: (bl
     const read = readFrame(rest, offset);
     if (read.kind === 'end') return { segment, end: offset, height: height - 1, torn: false };
     if (read.kind === 'broken') {
-      // The room left at the end of a full segment is zeros; only the last segment can hold a torn write.
-      if (!isLast || read.isWhole || laterFrameConfirms(rest, height)) {
+      // The room left at the end of a full segment is zeros; only the last segment can hold a torn write, and no block
+      // is begun that does not fit its segment.
+      if (!isLast || read.isWhole || read.isCut || laterFrameConfirms(rest, height)) {
         throw damaged(segment, offset, `block ${height} is not what was written`);
       }
       return { segment, end: offset, height: height - 1, torn: true };
@@ -109,7 +136,9 @@ export async function eraseTornTail(scan: LogScan, tail: LogTail): Promise<void>
 /** A segment of its own for one block, synced with its name: what a log begins with that has none of those before. */
 export async function writeSegment(scan: LogScan, height: number, payload: Uint8Array): Promise<LogLocation> {
   const { files, dir, genesisHash } = scan;
-  const parts = [segmentHead(genesisHash, height), frameHead(payload, height, height - 1), payload];
+  const frame = [frameHead(payload, height, height - 1), payload];
+  const wholeBytes = SEGMENT_HEAD_BYTES + frameHeadBytes + payload.length;
+  const parts = [segmentHead(genesisHash, height, wholeBytes), ...frame];
   const file = await files.open(`${dir}/${segmentName(height)}`, 'create');
   try {
     await file.write(Buffer.concat(parts), 0);

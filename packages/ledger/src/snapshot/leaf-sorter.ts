@@ -33,7 +33,7 @@ export class LeafSorter {
     return new LeafSorter(files, path, await files.open(path, 'create'));
   }
 
-  /** `leaves`: records of 128 bytes, as buckets hold them. */
+  /** `leaves`: records of 128 bytes, as buckets hold them; each is copied before the next is asked for. */
   async add(leaves: Iterable<Uint8Array>): Promise<void> {
     for (const leaf of leaves) {
       const part = leaf[0] as number;

@@ -150,7 +150,7 @@ export class SnapshotRestore {
   async #takeEntries(entries: readonly Entry[]): Promise<void> {
     if (entries.length === 0) return;
     this.#entries += entries.length;
-    await this.#leaves.add(entries.map(({ key, stored }) => leafOf(key, stored)));
+    await this.#leaves.add(leavesOf(entries));
     await this.#store.write((writer) => {
       for (const { key, stored } of entries) writer.state(key, stored);
     });
@@ -232,8 +232,9 @@ function checkOffer(manifest: Manifest, genesis: GenesisDocument, trusted: Trust
   if (!isHeaderOfIt || !equalBytes(appHash, trusted.appHash)) throw ledgerError('snapshotInvalid', 'its root');
 }
 
-function leafOf(key: string, stored: Uint8Array): Uint8Array {
-  return leafChange(key, stored).record as Uint8Array;
+/** Each is valid until the next. */
+function* leavesOf(entries: readonly Entry[]): Iterable<Uint8Array> {
+  for (const { key, stored } of entries) yield leafChange(key, stored).record as Uint8Array;
 }
 
 /** Makes room for a restore where only an interrupted one left something. */
