@@ -3,6 +3,7 @@ import { ApiError } from '@salus/api';
 import { proofErrors, errors as protocolErrors, SalusError } from '@salus/protocol';
 import { NodeErrorCodes, NodeFault, nodeErrors } from '@salus/server';
 import type { Command } from 'commander';
+import { walletErrors } from './wallet/errors.ts';
 
 /** 0: done, and what was checked is in order. 1: it failed, or is not in order. 2: the command line is wrong. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
@@ -41,19 +42,39 @@ export function usageFault(detail: string): NodeFault {
   return new NodeFault(NodeErrorCodes.inputInvalid, detail);
 }
 
-function ofTable(code: number, title: string, advice: string, detail?: string): CliProblem {
-  return { type: `urn:salus:error:${code}`, title, code, advice, ...(detail === undefined ? {} : { detail }) };
+function ofTable(code: number, name: string, advice: string, detail?: string): CliProblem {
+  // What a fault says ends with its advice, which has a place of its own.
+  const said = detail?.replace(advice, '').trim() ?? '';
+  const more = said === '' ? {} : { detail: said };
+  return { type: `urn:salus:error:${code}`, title: words(name), code, advice, ...more };
+}
+
+/** What the operating system says, by its own names. */
+const systemProblems: Readonly<Record<string, [code: number, title: string, advice: string]>> = {
+  ENOENT: [721, 'There is no such file', 'Check the path.'],
+  EACCES: [722, 'The file cannot be opened', 'Check who owns it and its mode.'],
+  EPERM: [722, 'The file cannot be opened', 'Check who owns it and its mode.'],
+  EROFS: [722, 'The file cannot be opened', 'It lies where nothing can be written: name another place.'],
+  ENOTDIR: [724, 'That is no directory', 'Name a directory where one is asked for.'],
+  EISDIR: [724, 'That is a directory', 'Name a file where one is asked for.'],
+  EEXIST: [724, 'Something is there already', 'Name another place, or move away what is there.'],
+  ENOSPC: [725, 'The disk is full', 'Make room, and run it again.'],
+  EDQUOT: [725, 'The disk is full', 'Make room, and run it again.'],
+};
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }
 
 function systemProblem(error: Error): CliProblem {
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-  const cause = error.cause instanceof Error && 'code' in error.cause ? String(error.cause.code) : code;
-  if (cause === 'ECONNREFUSED' || cause === 'ENOTFOUND' || cause === 'ECONNRESET') {
-    return ofTable(720, 'No node answers there', 'Start one with `salus demo`, or give its address with --url.');
+  // Whatever goes wrong below HTTP is this one error, with the reason as its cause.
+  const cause = error.cause;
+  if (error instanceof TypeError && error.message === 'fetch failed') {
+    const why = codeOf(cause) || (cause instanceof Error ? cause.message : '');
+    return ofTable(720, 'No node answers there', 'Start one with `salus demo`, or give its address with --url.', why);
   }
-  if (cause === 'ENOENT') return ofTable(721, 'There is no such file', 'Check the path.', error.message);
-  if (cause === 'EACCES')
-    return ofTable(722, 'The file cannot be opened', 'Check who owns it and its mode.', error.message);
+  const known = systemProblems[codeOf(error)] ?? systemProblems[codeOf(cause)];
+  if (known !== undefined) return ofTable(...known, error.message);
   return ofTable(723, 'The command failed', 'Run it again with another input, or report it.', error.message);
 }
 
@@ -68,7 +89,7 @@ export function problemOfError(error: unknown): CliProblem {
     return ofTable(error.code, entry?.name ?? error.name, entry?.advice ?? '', error.message);
   }
   if (error instanceof SalusError) {
-    const entry = protocolErrors.get(error.code) ?? proofErrors.get(error.code);
+    const entry = protocolErrors.get(error.code) ?? proofErrors.get(error.code) ?? walletErrors.get(error.code);
     return ofTable(error.code, entry?.name ?? error.name, entry?.advice ?? error.message, error.message);
   }
   return systemProblem(error instanceof Error ? error : new Error(String(error)));
@@ -77,6 +98,32 @@ export function problemOfError(error: unknown): CliProblem {
 /** `inputInvalid` → `input invalid`; a title in words stays as it is. */
 function words(title: string): string {
   return title.replace(/([a-z0-9])([A-Z])/g, (_match, a: string, b: string) => `${a} ${b.toLowerCase()}`);
+}
+
+function refuseAddress(options: object): void {
+  const { url } = options as { url?: unknown };
+  if (typeof url !== 'string') return;
+  const protocol = URL.canParse(url) ? new URL(url).protocol : '';
+  if (protocol !== 'http:' && protocol !== 'https:') {
+    throw usageFault('--url is the address of a node, as http://127.0.0.1:8080.');
+  }
+}
+
+/** Runs `clean` where somebody ends the command in the middle, then ends it; gives what takes that back. */
+export function onInterrupt(clean: () => void | Promise<void>): () => void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const end = async (): Promise<void> => {
+    for (const signal of signals) process.off(signal, end);
+    try {
+      await clean();
+    } finally {
+      process.exit(exitCodes.failed);
+    }
+  };
+  for (const signal of signals) process.on(signal, end);
+  return () => {
+    for (const signal of signals) process.off(signal, end);
+  };
 }
 
 /** One run of the command: where it prints, and with which code it will exit. */
@@ -100,11 +147,9 @@ export class Cli {
 
   fail(error: unknown, options: GlobalOptions): void {
     const problem = problemOfError(error);
-    // A fault's text ends with its advice, which has a line of its own here.
-    const said = problem.detail?.replace(problem.advice, '').trim() ?? '';
-    const detail = said === '' ? '' : `\n${said}`;
+    const detail = problem.detail === undefined ? '' : `\n${problem.detail}`;
     if (options.json === true) this.#io.out(JSON.stringify(problem));
-    else this.#io.err(`Error ${problem.code}: ${words(problem.title)}.${detail}\n${problem.advice}`);
+    else this.#io.err(`Error ${problem.code}: ${problem.title}.${detail}\n${problem.advice}`);
     this.exitCode = problem.code === NodeErrorCodes.inputInvalid ? exitCodes.usage : exitCodes.failed;
   }
 
@@ -118,6 +163,7 @@ export class Cli {
       options.isDataGiven = command.getOptionValueSourceWithGlobals('data') === 'cli';
       options.data = resolve(options.data);
       try {
+        refuseAddress(options);
         const outcome = await run(options, ...(args.slice(0, -2) as A));
         if (outcome !== undefined) this.print(outcome, options);
       } catch (error) {

@@ -64,7 +64,8 @@ function createProgram(cli: Cli, io: Io): Command {
 function usage(error: CommanderError, isJson: boolean, io: Io): number {
   if (error.exitCode === 0) return exitCodes.ok;
   if (isJson) {
-    const title = error.message.replace(/^error: /, '');
+    const isMissing = error.code === 'commander.help';
+    const title = isMissing ? 'A command is missing' : error.message.replace(/^error: /, '');
     io.out(JSON.stringify({ type: 'urn:salus:error:716', title, code: 716, advice: 'See --help of the command.' }));
   }
   return exitCodes.usage;

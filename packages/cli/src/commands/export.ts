@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { routes, send } from '@salus/api';
 import {
   accessPart,
@@ -15,7 +16,7 @@ import {
   startNode,
   writeExport,
 } from '@salus/server';
-import { type AddCommand, examples, type GlobalOptions, usageFault } from '../cli.ts';
+import { type AddCommand, examples, type GlobalOptions, onInterrupt, usageFault } from '../cli.ts';
 
 interface Options extends GlobalOptions {
   org: string;
@@ -65,7 +66,6 @@ async function ownToken({ data, org, as, role, purpose }: Options): Promise<stri
 
 async function exportUrl(url: string, options: Options): Promise<ExportReport> {
   const { org, patient, out, as, purpose } = options;
-  refuseTaken(out);
   const subject = subjectOf(as);
   if (subject?.kind === 'patient' && subject.id !== patient) throw usageFault('A patient takes their own record only.');
   const given = options.token ?? process.env.SALUS_TOKEN;
@@ -119,7 +119,11 @@ export const addExport: AddCommand = (program, cli) => {
     .action(
       cli.action<Options, []>(async (options) => {
         const { url, out } = options;
-        const report = url === undefined ? await exportDirectory(options) : await exportUrl(url, options);
+        refuseTaken(out);
+        // What is in clear and not whole does not stay.
+        const release = onInterrupt(() => rmSync(out, { recursive: true, force: true }));
+        const exporting = url === undefined ? exportDirectory(options) : exportUrl(url, options);
+        const report = await exporting.finally(release);
         return { value: { ok: true, ...report }, text: textOf(report, out) };
       }),
     );

@@ -36,16 +36,20 @@ export function nodeOptions(command: Command): Command {
     );
 }
 
-/** Answers at the first signal that asks the process to end; a second one ends it at once. */
+/** A terminal sends Ctrl-C to everybody in it, and npm and `salus` pass it on: that is one wish, heard more than once. */
+const sameSignalMs = 1_000;
+
+/** Answers at the first signal that asks the process to end; a later one ends it at once. */
 export function signalled(): Promise<void> {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   return new Promise((resolve) => {
-    for (const signal of signals) {
-      process.once(signal, () => {
-        resolve();
-        process.once(signal, () => process.exit(exitCodes.failed));
-      });
-    }
+    let firstMs: number | undefined;
+    const hear = (): void => {
+      firstMs ??= performance.now();
+      if (performance.now() - firstMs > sameSignalMs) process.exit(exitCodes.failed);
+      resolve();
+    };
+    for (const signal of signals) process.on(signal, hear);
   });
 }
 

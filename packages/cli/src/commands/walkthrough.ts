@@ -1,7 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { type AddCommand, examples, exitCodes, type GlobalOptions, integerOption } from '../cli.ts';
+import { type AddCommand, examples, exitCodes, type GlobalOptions, integerOption, onInterrupt } from '../cli.ts';
 import { OwnStage, RunningStage, type Stage } from '../walkthrough/stage.ts';
 import { Walkthrough, type WalkthroughReport } from '../walkthrough/walkthrough.ts';
 
@@ -86,7 +86,8 @@ export const addWalkthrough: AddCommand = (program, cli) => {
           explain: (name, text) => cli.say(`\n${name}\n  ${text}`, options),
           done: ({ ok, ms, detail }) => cli.say(`  ${ok ? '✓' : '✗'} ${detail} (${ms} ms)`, options),
         });
-        const report = await walkthrough.run();
+        const release = onInterrupt(() => walkthrough.close());
+        const report = await walkthrough.run().finally(release);
         const exitCode = report.ok ? exitCodes.ok : exitCodes.failed;
         return {
           value: { ...report, ...(keep !== undefined && { kept: keep }) },

@@ -31,7 +31,7 @@ class Process {
   }
 
   async stop(): Promise<void> {
-    if (this.#child.exitCode !== null) return;
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = once(this.#child, 'exit');
     this.#child.stdin?.end();
     this.#child.kill('SIGTERM');

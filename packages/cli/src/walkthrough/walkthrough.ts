@@ -91,12 +91,17 @@ export class Walkthrough {
         if (!(await this.#step(name, work))) break;
       }
     } finally {
-      await Promise.all(this.#travellers.map(({ wallet }) => wallet.stop()));
-      await this.#stage.close();
+      await this.close();
     }
     const ok = this.#steps.length === this.#plan().length && this.#steps.every((step) => step.ok);
     const receipts = this.#receipts?.files ?? [];
     return { ok, patients: this.#people.people.length, resources: this.#resources, steps: this.#steps, receipts };
+  }
+
+  /** Ends the processes and removes what was not asked to be kept; also in the middle. */
+  async close(): Promise<void> {
+    await Promise.all(this.#travellers.map(({ wallet }) => wallet.stop()));
+    await this.#stage.close();
   }
 
   #plan(): [name: StepName, work: () => Promise<string>][] {

@@ -49,3 +49,7 @@ export function walletError(name: WalletErrorName, detail?: string, options?: Er
   const text = detail === undefined ? advice[name] : `${advice[name]} (${detail})`;
   return new SalusError(WalletErrorCodes[name], text, options);
 }
+
+export const walletErrors: ReadonlyMap<number, { name: string; advice: string }> = new Map(
+  Object.entries(WalletErrorCodes).map(([name, code]) => [code, { name, advice: advice[name as WalletErrorName] }]),
+);
