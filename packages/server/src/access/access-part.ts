@@ -22,6 +22,8 @@ import { mountStaff } from './staff.ts';
 const requestsListedMax = 200;
 /** Staff who check a patient's identity and give out codes, beside the systems of the organisation. */
 const linkingRoles = ['officer', 'administrator', 'registrar'];
+/** Codes below it refuse the form of a transaction (ADR 1). */
+const ruleCodeMin = 1_000;
 const desksOf = new WeakMap<object, ReadonlyMap<string, AccessDesk>>();
 
 /** The access desks of the organisations that this node serves, for the parts that start after `access`. */
@@ -119,7 +121,10 @@ class Mounts {
 
   sealed(): void {
     const { mounter } = this.#context;
-    mounter.mount(routes.putSealed, async ({ body }) => await this.#exchange.put(body));
+    mounter.mount(routes.putSealed, async ({ body, requester }) => {
+      const sender = requester.kind === 'wallet' ? requester.did : requester.organization.did;
+      return await this.#exchange.put(body, sender);
+    });
     mounter.mount(routes.getSealed, ({ params }) => ({ envelopes: this.#exchange.envelopes(params.commitment) }));
   }
 
@@ -222,7 +227,8 @@ class Mounts {
   refusals(): void {
     const { refusals, log } = this.#context;
     refusals.listen((bytes, error) => {
-      if (!(error instanceof SalusError)) return;
+      // Bytes that are no transaction have no signer.
+      if (!(error instanceof SalusError) || error.code < ruleCodeMin) return;
       const opened = openCaseOfRevokedKey(this.#context, this.#desks.values(), bytes);
       opened.catch((cause) => log.fault('', 'a case of a revoked key', cause));
     });

@@ -85,6 +85,12 @@ async function protect(http: FastifyInstance, options: AppOptions): Promise<void
   setSecurityHeaders(http);
   const max = options.rateLimitPerMinute ?? rateLimitPerMinuteDefault;
   if (max === 0) return;
+  // Who has hung up already has no address to count by, and nobody to answer.
+  http.addHook('onRequest', (request, reply, done) => {
+    if (request.raw.socket.remoteAddress !== undefined) return done();
+    reply.hijack();
+    request.raw.destroy();
+  });
   await http.register(rateLimit, {
     max,
     timeWindow: 60_000,
