@@ -110,6 +110,8 @@ function prepareSigning(files: Files, options: OpenOptions): DirectoryInfo & { s
   const seed = validatorKey ?? info.seed;
   if (!seed) throw ledgerError('validatorKeyMismatch');
   checkSeed(info.genesis, seed);
+  // One that lies here and is never used would be missed on the day that the other one is gone.
+  if (info.seed) checkSeed(info.genesis, info.seed);
   return { ...info, seed };
 }
 

@@ -1,38 +1,20 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { didOfKey, type EcPublicJwk, SalusError } from '@salus/protocol';
+import type { StateReader } from '@salus/contracts';
+import { SalusError } from '@salus/protocol';
 import { openVault, type VaultReport } from '@salus/vault';
-import { currentKey, keyPurposes, loadKeys, publicPart } from '../orgs/keys.ts';
 import { genesisMembers, type MemberProfile, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
 import { type DataDirectory, lockDirectory, openDirectory } from './data-directory.ts';
 import { examineLedger, type LedgerExamination } from './embedded-ledger.ts';
 import { NodeFault } from './errors.ts';
+import { keyProblems, validatorKeyProblems } from './key-check.ts';
 
 export interface DoctorReport {
   ok: boolean;
   blocks: number;
   transactions: number;
   problems: string[];
-}
-
-const othersMayRead = 0o077;
-
-function keyProblems(directory: DataDirectory, member: MemberProfile): string[] {
-  const { slug, did } = member;
-  const { keys: keysDirectory } = organizationPaths(directory.root, slug);
-  const problems: string[] = [];
-  const keys = loadKeys(keysDirectory);
-  for (const purpose of keyPurposes) currentKey(keys, purpose);
-  const first = keys.find((key) => key.name === 'sign-1');
-  if (first !== undefined && didOfKey(publicPart(first.privateJwk) as EcPublicJwk) !== did) {
-    problems.push(`${slug}: sign-1 is not the key that the genesis document names`);
-  }
-  for (const key of keys) {
-    const { mode } = statSync(join(keysDirectory, `${key.name}.json`));
-    if ((mode & othersMayRead) !== 0) problems.push(`${slug}: others on this machine can read key ${key.name}`);
-  }
-  return problems;
 }
 
 /** What went wrong, without a word of what the files hold. */
@@ -96,6 +78,16 @@ function attempt(name: string, examine: () => string[]): string[] {
   }
 }
 
+/** The key files against what the ledger has; without it, against themselves. */
+function allKeyProblems(directory: DataDirectory, state: StateReader | undefined): string[] {
+  const members = genesisMembers(directory.genesis());
+  const ofMembers = directory.manifest.organizations.flatMap((slug) => {
+    const member = members.find((one) => one.slug === slug);
+    return member ? attempt(`${slug}: keys`, () => keyProblems(directory.root, member, state)) : [];
+  });
+  return [...attempt('validator key', () => validatorKeyProblems(directory.root)), ...ofMembers];
+}
+
 async function organizationProblems(directory: DataDirectory): Promise<string[]> {
   const members = genesisMembers(directory.genesis());
   const problems: string[] = [];
@@ -105,7 +97,6 @@ async function organizationProblems(directory: DataDirectory): Promise<string[]>
       problems.push(`${slug}: is no member of the genesis document`);
       continue;
     }
-    problems.push(...attempt(`${slug}: keys`, () => keyProblems(directory, member)));
     // The store first: a damaged one must be reported, not opened for writing.
     problems.push(...storeProblems(directory, slug), ...(await vaultProblems(directory, member)));
   }
@@ -114,11 +105,15 @@ async function organizationProblems(directory: DataDirectory): Promise<string[]>
 
 /** A ledger that cannot be opened is one of the problems, and the rest is examined all the same. */
 async function ledgerFindings(directory: DataDirectory, replay: boolean): Promise<LedgerExamination> {
+  let keys: string[] | undefined;
   try {
-    const { blocks, transactions, problems } = await examineLedger(directory, replay);
-    return { blocks, transactions, problems: problems.map((problem) => `ledger: ${problem}`) };
+    const { blocks, transactions, problems } = await examineLedger(directory, replay, (state) => {
+      keys = allKeyProblems(directory, state);
+    });
+    return { blocks, transactions, problems: [...problems.map((problem) => `ledger: ${problem}`), ...(keys ?? [])] };
   } catch (error) {
-    return { blocks: 0, transactions: 0, problems: [`ledger: ${told(error)}`] };
+    keys ??= allKeyProblems(directory, undefined);
+    return { blocks: 0, transactions: 0, problems: [`ledger: ${told(error)}`, ...keys] };
   }
 }
 

@@ -1,5 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { builtInContracts, createKernel, type GenesisDocument, parseGenesis } from '@salus/contracts';
+import {
+  builtInContracts,
+  createKernel,
+  type GenesisDocument,
+  parseGenesis,
+  type StateReader,
+  stateReader,
+} from '@salus/contracts';
 import {
   type BlockContent,
   CometErrorCodes,
@@ -224,10 +231,18 @@ export interface LedgerExamination {
   problems: string[];
 }
 
-/** Examines the ledger of a stopped node; with `replay` every block is executed again from genesis on. */
-export async function examineLedger(directory: DataDirectory, replay: boolean): Promise<LedgerExamination> {
+/**
+ * Examines the ledger of a stopped node; with `replay` every block is executed again from genesis on. `withState` gets to
+ * read the state before that.
+ */
+export async function examineLedger(
+  directory: DataDirectory,
+  replay: boolean,
+  withState: (state: StateReader) => void,
+): Promise<LedgerExamination> {
   const ledger = await openOf(directory);
   try {
+    withState(stateReader(ledger.view()));
     const { blocks, transactions, problems } = await ledger.doctor();
     const again = replay ? (await ledger.replay()).problems : [];
     return { blocks, transactions, problems: [...problems, ...again] };
