@@ -19,9 +19,18 @@ import {
   validatorKeyPath,
   writeFileDurably,
 } from '../packages/server/src/index.ts';
-import { type Latency, type Measurement, machineBusy, presign, print, rawVerifyRate, round } from './ledger-load.ts';
+import {
+  benchChain,
+  type Latency,
+  type Measurement,
+  machineBusy,
+  members,
+  presign,
+  print,
+  rawVerifyRate,
+  round,
+} from './ledger-load.ts';
 
-const members = 1_000;
 const connectionsOfLoad = 256;
 const roundsOfLoad = 5;
 const rawSample = 3_000;
@@ -165,7 +174,7 @@ async function measureRound(
 
 export async function benchHttp(count = 40_000, pacedSeconds = 8): Promise<Measurement[]> {
   const root = mkdtempSync(join(process.env.SALUS_BENCH_DIR ?? tmpdir(), 'salus-bench-'));
-  const network = makeNetwork(members, 'salus-bench');
+  const network = makeNetwork(members, benchChain);
   makeDataDirectory(root, network);
   const node = await startProcess(root);
   const connections = Array.from({ length: connectionsOfLoad }, () => new Connection(node.port));

@@ -20,20 +20,19 @@ export type Measurement = {
 
 export type Rig = { ledger: Ledger; network: Network; dir: string; close(): Promise<void> };
 
-const MEMBERS = 1_000;
+export const members = 1_000;
+export const benchChain = 'salus-bench';
 const WINDOW = 3_000;
 
-export async function openRig(
-  options: { preload?: (dir: string, network: Network) => Promise<void> } = {},
-): Promise<Rig> {
+export async function openRig(options: { preload?: (dir: string) => Promise<void> } = {}): Promise<Rig> {
   const dir = mkdtempSync(join(process.env.SALUS_BENCH_DIR ?? tmpdir(), 'salus-bench-'));
-  const network = makeNetwork(MEMBERS, 'salus-bench');
+  const network = makeNetwork(members, benchChain);
   const open = () =>
     openLedger({ dir, genesis: network.genesis, validatorKey: network.validatorKey, kernel: makeKernel() });
   let ledger = await open();
   if (options.preload) {
     await ledger.close();
-    await options.preload(dir, network);
+    await options.preload(dir);
     ledger = await open();
   }
   const close = async (): Promise<void> => {
