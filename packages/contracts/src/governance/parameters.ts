@@ -33,6 +33,19 @@ export const parameterDefinitions = {
   anchorDelayMsMax: { initial: 10_000, min: 2_000, max: dayMs },
   /** Reviewers that a change policy may name. */
   reviewersMax: { initial: 15, min: 1, max: 100 },
+  /** Votes do not leave fewer validators; four survive the fault of one. Genesis may begin with fewer. */
+  validatorsMin: { initial: 4, min: 1, max: 100 },
+  /** Power of one member's validators: with a third of it or more a member alone could halt the chain. */
+  validatorMemberPowerPerMilleMax: { initial: 333, min: 1, max: 1_000 },
+  /** A validator key that is older is due for rotation: warnings say so, nothing stops. */
+  validatorKeyAgeMsMax: { initial: yearMs, min: 30 * dayMs, max: 10 * yearMs },
+  /** How long two members of different classes can suspend a third without a vote. */
+  emergencySuspensionMs: { initial: 7 * dayMs, min: hourMs, max: 30 * dayMs },
+  /** For so long after it ended nobody can suspend the same member in an emergency again. */
+  emergencyPauseMs: { initial: 30 * dayMs, min: dayMs, max: yearMs },
+  proposalsOpenPerMemberMax: { initial: 10, min: 1, max: 50 },
+  /** Rule sets that a member published and no vote adopted. */
+  ruleSetDraftsPerMemberMax: { initial: 32, min: 1, max: 1_000 },
 } as const satisfies Record<string, ParameterDefinition>;
 
 export type ParameterName = keyof typeof parameterDefinitions;

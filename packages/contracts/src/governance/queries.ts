@@ -6,33 +6,93 @@ import { type ParameterName, parameterDefinitions } from './parameters.ts';
 import { isPolicy, type PolicyDocument, policyFormat, type RuleSetDocument } from './rule-sets.ts';
 import {
   allMembers,
+  allProposals,
+  type Ballot,
+  ballotKey,
   classPrefix,
   formatPrefix,
   formatSegment,
   type Member,
   memberKey,
   membersPrefix,
+  type OpenProposal,
+  openProposalsKey,
   type Parameter,
+  type Proposal,
   parameterKey,
+  proposalsPrefix,
   type RuleSetVersion,
   ruleSetKey,
   versionsPrefix,
+  votingRulesKey,
 } from './state.ts';
+import { isSuspendedMember, type ProposalStatus, statusOf, type Tally, tallyOf } from './tally.ts';
+import { type ChangeKind, initialVotingRules, type VotingRules } from './voting-rules.ts';
 
 export function member(reader: StateReader, did: Did): Member | undefined {
   return reader.get<Member>(memberKey(did));
 }
 
+function isPresent(reader: StateReader, did: Did): boolean {
+  return member(reader, did)?.status === 'active';
+}
+
+/** The class of a member that was not removed. */
 export function memberClass(reader: StateReader, did: Did): MemberClass | undefined {
-  return member(reader, did)?.class;
+  const found = member(reader, did);
+  return found?.status === 'active' ? found.class : undefined;
 }
 
+/** Neither removed nor suspended at this block time: may propose, vote and execute. */
+export function isActiveMember(reader: StateReader, did: Did, nowMs: number): boolean {
+  const found = member(reader, did);
+  return found?.status === 'active' && !isSuspendedMember(found, nowMs);
+}
+
+/** Members that were not removed, suspended ones among them, in the order of their first admission. */
 export function members(reader: StateReader): Did[] {
-  return [...listEntries<Did>(reader, membersPrefix, allMembers)].map(([, did]) => did);
+  const all = [...listEntries<Did>(reader, membersPrefix, allMembers)].map(([, did]) => did);
+  return all.filter((did) => isPresent(reader, did));
 }
 
+/** The same, of one class. */
 export function membersOfClass(reader: StateReader, wanted: MemberClass): Did[] {
-  return [...listEntries<Did>(reader, classPrefix, wanted)].map(([, did]) => did);
+  const all = [...listEntries<Did>(reader, classPrefix, wanted)].map(([, did]) => did);
+  return all.filter((did) => isPresent(reader, did));
+}
+
+/** The rules by which a proposal of this kind would be decided if it were opened now. */
+export function votingRules(reader: StateReader, kind: ChangeKind): VotingRules {
+  return reader.get<VotingRules>(votingRulesKey(kind)) ?? initialVotingRules[kind];
+}
+
+export function proposalCount(reader: StateReader): number {
+  return listCount(reader, proposalsPrefix, allProposals);
+}
+
+export function proposal(reader: StateReader, n: number): Proposal | undefined {
+  return listEntry<Proposal>(reader, proposalsPrefix, allProposals, n);
+}
+
+/** What becomes of a proposal as things stand at this block time. */
+export function proposalStatus(reader: StateReader, n: number, nowMs: number): ProposalStatus | undefined {
+  const found = proposal(reader, n);
+  return found && statusOf(reader, n, found, nowMs);
+}
+
+export function proposalTally(reader: StateReader, n: number, nowMs: number): Tally | undefined {
+  const found = proposal(reader, n);
+  return found && tallyOf(reader, n, found, nowMs);
+}
+
+/** A member's ballot, the last one that it cast. */
+export function ballot(reader: StateReader, n: number, did: Did): Ballot | undefined {
+  return reader.get<Ballot>(ballotKey(n, did));
+}
+
+/** Not closed; some may have passed the time in which they can be voted on or executed. */
+export function openProposals(reader: StateReader): OpenProposal[] {
+  return reader.get<OpenProposal[]>(openProposalsKey) ?? [];
 }
 
 /** The governed number in force. */

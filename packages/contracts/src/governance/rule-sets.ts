@@ -1,11 +1,12 @@
-import { canonicalJson, type JsonValue, sha256, toBase64url, utf8 } from '@salus/protocol';
+import { canonicalJson, type JsonValue, parseJsonStrict, sha256, toBase64url, utf8 } from '@salus/protocol';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { check } from '../kernel/errors.ts';
+import { check, refuse } from '../kernel/errors.ts';
 import { CodeSchema, codeLengthMax } from '../kernel/schemas.ts';
 import { governanceErrors } from './errors.ts';
 
 export const ruleSetBytesMax = 256 * 1024;
+const ruleSetDepthMax = 32;
 export const policyFormat = 'salus-policy/1';
 const listLengthMax = 100;
 const textLengthMax = 600;
@@ -118,6 +119,18 @@ export function encodeRuleSet(document: JsonValue): { document: RuleSetDocument;
   const text = canonicalJson(document);
   check(utf8(text).length <= ruleSetBytesMax, governanceErrors.ruleSetMalformed);
   return { document: document as RuleSetDocument, text };
+}
+
+/** A rule set from its canonical JSON: any other text of the same document is refused, because its digest differs. */
+export function parseRuleSet(content: string): JsonValue {
+  let value: JsonValue;
+  try {
+    value = parseJsonStrict(utf8(content), { bytesMax: ruleSetBytesMax, depthMax: ruleSetDepthMax });
+  } catch {
+    refuse(governanceErrors.ruleSetMalformed);
+  }
+  check(encodeRuleSet(value).text === content, governanceErrors.ruleSetMalformed);
+  return value;
 }
 
 /** The rule set's content address: SHA-256 of its canonical JSON. Decisions name it. */

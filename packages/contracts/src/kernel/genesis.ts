@@ -120,6 +120,13 @@ export const GenesisDocumentSchema = Type.Object(
     members: Type.Array(GenesisMemberSchema, { minItems: 1, maxItems: genesisMembersMax }),
     /** Governed numbers that differ from the defaults, by name. */
     parameters: Type.Record(Type.String({ maxLength: 60 }), Type.Integer({ minimum: 0 })),
+    /** Rules of voting that differ from the defaults, by kind of proposal and name. */
+    votingRules: Type.Optional(
+      Type.Record(
+        Type.String({ maxLength: 40 }),
+        Type.Record(Type.String({ maxLength: 40 }), Type.Integer({ minimum: 0 })),
+      ),
+    ),
     /** JSON documents with `format`, `id` and `version`; the governance contract says which formats there are. */
     ruleSets: Type.Array(Type.Unsafe<JsonValue>(Type.Any()), { maxItems: genesisRuleSetsMax }),
   },

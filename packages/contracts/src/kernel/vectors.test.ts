@@ -67,7 +67,7 @@ type VectorFile = {
 };
 
 const contracts = [kernelContract, identityContract, governanceContract];
-const { hospital, clinic, regulator } = testMembers();
+const { hospital, clinic, payer, regulator, patients } = testMembers();
 /** A removed key. */
 const REMOVED = 'removed';
 
@@ -213,9 +213,57 @@ function identitySteps(recorder: Recorder): void {
   recorder.step('reserved', [{ type: 'identity/startRecovery' }], [hospital]);
 }
 
+/** A proposal's number and digest, as the output of the last step says. */
+function lastProposal(recorder: Recorder): { proposal: number; digest: string } {
+  const { proposal, digest } = recorder.steps.at(-1)!.expected.outputs[0] as { proposal: number; digest: string };
+  return { proposal, digest };
+}
+
+const proposing = (change: JsonValue): Message =>
+  ({ type: 'governance/propose', change, reason: testDigest('reason'), activationHeight: 0 }) as unknown as Message;
+
 function governanceSteps(recorder: Recorder): void {
-  recorder.step('a proposal, which is reserved', [{ type: 'governance/propose' }], [hospital]);
-  recorder.step('a vote, which is reserved', [{ type: 'governance/vote' }], [hospital]);
+  const { ledger } = recorder;
+  const timeout = proposing({ kind: 'parameter', name: 'requestTimeoutMs', value: 60_000 });
+  recorder.step('a proposal by a stranger', [timeout], [testParticipant('stranger')]);
+  recorder.step('a proposal', [timeout], [hospital]);
+  const opened = lastProposal(recorder);
+  const vote = (choice: string): JsonValue[] => [{ type: 'governance/vote', ...opened, choice }];
+  recorder.step('a vote for another content', [{ ...(vote('yes')[0] as object), digest: testDigest('x') }], [hospital]);
+  for (const member of [hospital, payer, regulator]) recorder.step('yes', vote('yes'), [member]);
+  recorder.step('no, of half a class', vote('no'), [clinic]);
+  recorder.step('and changed', vote('abstain'), [clinic]);
+  const execute: JsonValue[] = [{ type: 'governance/execute', ...opened }];
+  recorder.step('executed before the deadline', execute, [payer]);
+  ledger.advance(7 * dayMs);
+  recorder.step('a vote behind the deadline', vote('no'), [patients]);
+  recorder.step('executed', execute, [payer]);
+  recorder.step('executed again', execute, [payer]);
+  const changes = [{ publicKey: testDigest('second validator'), member: payer.did, power: 1 }];
+  recorder.step('a validator without its member', [proposing({ kind: 'validators', changes })], [hospital]);
+  recorder.step('a validator', [proposing({ kind: 'validators', changes })], [hospital, payer]);
+  const second = lastProposal(recorder);
+  for (const member of [hospital, payer, regulator, patients]) {
+    recorder.step('yes', [{ type: 'governance/vote', ...second, choice: 'yes' }], [member]);
+  }
+  ledger.advance(3 * dayMs);
+  recorder.step('announced to the engine', [{ type: 'governance/execute', ...second }], [payer]);
+  recorder.step('an upgrade', [proposing({ kind: 'upgrade', version: 2, release: testDigest('r') })], [regulator]);
+  const third = lastProposal(recorder);
+  recorder.step('a veto', [{ type: 'governance/veto', ...third, reason: testDigest('why') }], [patients]);
+  recorder.step('withdrawn by another', [{ type: 'governance/withdraw', ...third }], [hospital]);
+  recorder.step('withdrawn', [{ type: 'governance/withdraw', ...third }], [regulator]);
+  const emergency = { type: 'governance/suspendInEmergency', member: clinic.did, reason: testDigest('stolen key') };
+  recorder.step('an emergency of one class', [emergency], [hospital]);
+  recorder.step('an emergency', [emergency], [hospital, regulator]);
+  recorder.step('the suspended signs', [timeout], [clinic]);
+  const ratify = { type: 'governance/ratifySuspension', member: clinic.did, reason: testDigest('stolen key') };
+  recorder.step('a vote to make it last', [ratify], [hospital]);
+  ledger.advance(7 * dayMs);
+  recorder.step('the suspension has ended', [proposing({ kind: 'remove', member: hospital.did })], [clinic]);
+  const content = '{"format":"plan/1","id":"plan-a","rules":[],"version":1}';
+  recorder.step('a rule set', [{ type: 'governance/publishRuleSet', content }], [payer]);
+  recorder.step('a contract, which is reserved', [{ type: 'governance/uploadContract' }], [hospital]);
 }
 
 const plan = (version: number): JsonValue => ({ format: 'plan/1', id: 'plan-a', version });
@@ -233,6 +281,15 @@ const governanceCases: GenesisCase[] = [
   { name: 'a parameter', changes: { parameters: { requestTimeoutMs: 60_000 } }, isAccepted: true },
   { name: 'an unknown parameter', changes: { parameters: { unknown: 1 } }, isAccepted: false },
   { name: 'a parameter out of bounds', changes: { parameters: { breakGlassOverLimitRefused: 2 } }, isAccepted: false },
+  { name: 'voting rules', changes: { votingRules: { admit: { votingMs: 1_000 } } }, isAccepted: true },
+  { name: 'voting rules of nothing', changes: { votingRules: { surprise: {} } }, isAccepted: false },
+  { name: 'a voting rule that is none', changes: { votingRules: { admit: { surprise: 1 } } }, isAccepted: false },
+  { name: 'a quorum of all', changes: { votingRules: { admit: { quorumPerMille: 1_000 } } }, isAccepted: false },
+  {
+    name: 'a validator twice',
+    changes: { validators: [1, 2].map((power) => ({ ...testGenesis().validators[0]!, power })) },
+    isAccepted: false,
+  },
   { name: 'an unknown member of the document', changes: { surprise: 1 }, isAccepted: false },
 ];
 
