@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createKernel, parseGenesis } from '@salus/contracts';
@@ -7,7 +7,16 @@ import { type Anchor, parseAnchor, parseTransaction, verifyReceipt } from '@salu
 import { openDirectory } from '@salus/server';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { networkStatus } from '../../packages/cli/src/network/network-status.ts';
-import { type BlockJson, hashOf, type Result, randomOf, type TestMember, TestNetwork } from './test-network.ts';
+import { prepareResync } from '../../packages/cli/src/network/resync.ts';
+import {
+  type BlockJson,
+  hashOf,
+  type Result,
+  randomOf,
+  snapshotEveryBlocks,
+  type TestMember,
+  TestNetwork,
+} from './test-network.ts';
 
 const rounds = Number(process.env.SALUS_ROUNDS ?? 8);
 const seed = Number(process.env.SALUS_SEED ?? Date.now() % 2 ** 31);
@@ -193,5 +202,27 @@ describe('R-LED-2 four members', () => {
     expect(height).toBeGreaterThan(halted);
     await network.reaches(height + 1);
     await network.sameBlocks(Math.max(1, halted - 5));
+  });
+
+  test('R-LED-8 a member that lost its ledger takes a snapshot of the others, proven by their votes, and goes on', async () => {
+    const [one, , , four] = network.members as [TestMember, TestMember, TestMember, TestMember];
+    while ((await one.height()) < snapshotEveryBlocks + 5) await one.commit(await one.stamp());
+    const { hash, height: before } = await one.commit(await one.stamp());
+    await four.stop();
+    await prepareResync(network.network, four.member);
+    await four.start();
+    await network.settled();
+    const { height } = await four.commit(await four.stamp());
+    expect(height).toBeGreaterThan(before);
+    await network.reaches(height + 1);
+    await network.sameBlocks(before + 1);
+    const log = readFileSync(join(four.member.dataDir, 'member.log'), 'utf8');
+    expect(log).toContain('snapshot-offered');
+    // A receipt that it makes itself, of a transaction that came after the snapshot.
+    const after = await four.commit(await four.stamp());
+    await network.reaches(after.height + 1);
+    const receipt = await bytesOf(four, `/api/transactions/${after.hash}/receipt`);
+    expect(verifyReceipt(receipt, await anchorOf(one)).height).toBe(after.height);
+    expect((await fetch(`${one.url}/api/transactions/${hash}`)).status).toBe(200);
   });
 });

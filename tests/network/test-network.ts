@@ -21,7 +21,9 @@ export type BlockJson = {
 };
 
 const validityMs = 300_000;
-const upMsMax = 90_000;
+/** Often, so that a short test sees some. */
+export const snapshotEveryBlocks = 20;
+const upMsMax = 60_000;
 const portTries = 200;
 const portsNeeded = 50;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -138,7 +140,7 @@ export class TestNetwork {
     const parent = mkdtempSync(join(tmpdir(), 'salus-network-'));
     const basePort = await freeBasePort();
     const dir = join(parent, 'net');
-    const network = new TestNetwork(dir, await createNetwork({ dir, validators, basePort }));
+    const network = new TestNetwork(dir, await createNetwork({ dir, validators, basePort, snapshotEveryBlocks }));
     await Promise.all(network.members.map((member) => member.start()));
     await network.settled();
     return network;
@@ -151,7 +153,8 @@ export class TestNetwork {
       const status = await networkStatus(this.network);
       if (status.ok) return;
       if (Date.now() > until) {
-        throw new Error(`${JSON.stringify(status)}\n${this.members.map((member) => member.logs()).join('\n')}`);
+        const silent = this.members.filter((_member, index) => status.members[index]?.problem !== undefined);
+        throw new Error(`${JSON.stringify(status)}\n${silent.map((member) => member.logs()).join('\n')}`);
       }
       await sleep(100);
     }

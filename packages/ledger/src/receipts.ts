@@ -6,7 +6,7 @@ import {
   type ReceiptState,
   type Validator,
 } from '@salus/protocol';
-import { type Block, type BlockReader, transactionHashes } from './block-reader.ts';
+import { type BlockReader, type SignedHeader, transactionHashes } from './block-reader.ts';
 import type { ResultJson } from './log/block-codec.ts';
 import type { Place } from './state/layer.ts';
 
@@ -14,7 +14,7 @@ function hashedResultOf({ code, data, cost }: ResultJson) {
   return { code, data: fromHex(data), gasWanted: cost, gasUsed: cost };
 }
 
-export function lightBlock({ header, commit }: Block, validators: readonly Validator[]): LightBlock {
+export function lightBlock({ header, commit }: SignedHeader, validators: readonly Validator[]): LightBlock {
   return { header, commit, validators: [...validators] };
 }
 
@@ -44,6 +44,6 @@ export async function transactionReceipt(
 }
 
 /** Receipt of the state alone, under the header of the block that proves it. */
-export function stateReceipt(proving: Block, validators: readonly Validator[], state: ReceiptState): Uint8Array {
+export function stateReceipt(proving: SignedHeader, validators: readonly Validator[], state: ReceiptState): Uint8Array {
   return encodeReceipt({ signed: lightBlock(proving, validators), trust: [], state });
 }

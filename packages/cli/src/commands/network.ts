@@ -1,10 +1,19 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { type AddCommand, type Cli, examples, exitCodes, type GlobalOptions, integerOption } from '../cli.ts';
+import {
+  type AddCommand,
+  type Cli,
+  examples,
+  exitCodes,
+  type GlobalOptions,
+  integerOption,
+  usageFault,
+} from '../cli.ts';
 import { cometVersion, installComet, requireComet } from '../network/comet-binary.ts';
 import { basePortDefault, membersMax, portsPerMember } from '../network/limits.ts';
 import { createNetwork, type Network, readNetwork } from '../network/network-directory.ts';
 import { type MemberStatus, networkStatus } from '../network/network-status.ts';
+import { prepareResync } from '../network/resync.ts';
 import { runNetwork, stopNetwork, waitFor } from '../network/run-network.ts';
 import { signalled } from './node-options.ts';
 
@@ -17,6 +26,7 @@ interface InitOptions extends NetworkOptions {
   basePort: number;
   host: string;
   chain?: string;
+  snapshotEvery?: number;
 }
 
 const validatorsDefault = 4;
@@ -53,12 +63,17 @@ function addInit(program: Command, cli: Cli): void {
       basePortDefault,
     )
     .option('--host <address>', 'address of the nodes and of their consensus', hostDefault)
+    .option(
+      '--snapshot-every <blocks>',
+      'blocks from one snapshot to the next; 0 for none',
+      integerOption('--snapshot-every', 0, Number.MAX_SAFE_INTEGER),
+    )
     .option('--chain <name>', 'name of the chain; a sandbox by default')
     .addHelpText('after', examples('salus network init --validators 4 --dir /srv/network'))
     .action(
       cli.action<InitOptions, []>(async (options) => {
         const dir = resolve(options.dir);
-        const network = await createNetwork({ ...options, dir });
+        const network = await createNetwork({ ...options, dir, snapshotEveryBlocks: options.snapshotEvery });
         const { chain, members } = network;
         const text = [
           `Network ${chain} in ${dir}`,
@@ -96,7 +111,7 @@ function addStart(program: Command, cli: Cli): void {
     );
 }
 
-function addStatusAndStop(program: Command, cli: Cli): void {
+function addOthers(program: Command, cli: Cli): void {
   withDir(program.command('status'))
     .summary('what every member says of itself')
     .action(
@@ -105,6 +120,25 @@ function addStatusAndStop(program: Command, cli: Cli): void {
         const lines = status.members.map(memberLine);
         const exitCode = status.ok ? exitCodes.ok : exitCodes.failed;
         return { value: status, text: [`Network ${status.chain}`, ...lines].join('\n'), exitCode };
+      }),
+    );
+  withDir(program.command('resync <member>'))
+    .summary('make a stopped member anew from the others')
+    .description(
+      'Removes the ledger of a stopped member, not its keys and contents; at its next start it takes the state from a ' +
+        'snapshot of the others, whose root the votes of the validators prove. Two others must run.',
+    )
+    .addHelpText('after', examples('salus network resync clinic --dir /srv/network'))
+    .action(
+      cli.action<NetworkOptions, [string]>(async (options, slug) => {
+        const network = readNetwork(resolve(options.dir));
+        const member = network.members.find((one) => one.slug === slug);
+        if (!member) throw usageFault(`There is no member ${slug} in this network.`);
+        const { height, hash } = await prepareResync(network, member);
+        return {
+          value: { member: slug, height, hash },
+          text: `${slug} takes its state from the others when it starts.`,
+        };
       }),
     );
   withDir(program.command('stop'))
@@ -123,7 +157,7 @@ export const addNetwork: AddCommand = (program, cli) => {
   command.description('A network of several members whose blocks CometBFT orders.');
   addInit(command, cli);
   addStart(command, cli);
-  addStatusAndStop(command, cli);
+  addOthers(command, cli);
   command
     .command('install')
     .summary(`install CometBFT ${cometVersion}`)

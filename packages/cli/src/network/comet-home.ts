@@ -6,17 +6,22 @@ import { addressOf, ed25519PublicKey, fromBase64url, toHex } from '@salus/protoc
 import { makeDirectory, NodeErrorCodes, NodeFault, writeFileDurably } from '@salus/server';
 
 export type CometPorts = { p2p: number; rpc: number };
+/** What Salus itself keeps about a member's CometBFT. */
+export type CometSettings = {
+  ports: CometPorts;
+  /** At heights that this divides a snapshot is made. All members have the same. */
+  snapshotEveryBlocks?: number | undefined;
+};
 /** Another member's CometBFT: hash of its node key, and where it listens. */
 export type CometPeer = { id: string; host: string; p2p: number };
 
-export type CometHomeOptions = {
+export type CometHomeOptions = CometSettings & {
   home: string;
   genesis: GenesisDocument;
   /** Ed25519 seeds: of the validator that signs votes, of the node that others know by its address. */
   validatorSeed: Uint8Array;
   nodeSeed: Uint8Array;
   moniker: string;
-  ports: CometPorts;
   host: string;
   peers: readonly CometPeer[];
 };
@@ -146,7 +151,7 @@ indexer = "null"
 
 /** The home of one member's CometBFT, written once. Keys are readable by their owner alone. */
 export function writeCometHome(options: CometHomeOptions): void {
-  const { home, genesis, validatorSeed, nodeSeed, ports } = options;
+  const { home, genesis, validatorSeed, nodeSeed, ports, snapshotEveryBlocks } = options;
   const config = join(home, 'config');
   makeDirectory(config);
   makeDirectory(join(home, 'data'));
@@ -163,16 +168,19 @@ export function writeCometHome(options: CometHomeOptions): void {
   });
   json('data/priv_validator_state.json', { height: '0', round: 0, step: 0 });
   writeFileDurably(join(config, 'config.toml'), cometConfig(options));
-  json('salus.json', { format: settingsFormat, ports });
+  json('salus.json', { format: settingsFormat, ports, snapshotEveryBlocks });
 }
 
-/** Ports of the home in a data directory; undefined where CometBFT was never set up there. */
-export function readCometPorts(dataDir: string): CometPorts | undefined {
+/** Of the home in a data directory; undefined where CometBFT was never set up there. */
+export function readCometSettings(dataDir: string): CometSettings | undefined {
   const path = join(cometHomeOf(dataDir), 'salus.json');
   if (!existsSync(path)) return undefined;
   try {
-    const { format, ports } = JSON.parse(readFileSync(path, 'utf8')) as { format?: unknown; ports?: CometPorts };
-    if (format === settingsFormat && ports && Number.isInteger(ports.p2p) && Number.isInteger(ports.rpc)) return ports;
+    const settings = JSON.parse(readFileSync(path, 'utf8')) as { format?: unknown } & CometSettings;
+    const { format, ports, snapshotEveryBlocks } = settings;
+    if (format === settingsFormat && Number.isInteger(ports?.p2p) && Number.isInteger(ports?.rpc)) {
+      return { ports, snapshotEveryBlocks };
+    }
   } catch (cause) {
     throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged, undefined, { cause });
   }

@@ -17,11 +17,12 @@ import {
   softwareVersion,
 } from '@salus/server';
 import { requireComet } from './comet-binary.ts';
-import { type CometPorts, cometHomeOf, readCometPorts, writeCometHome } from './comet-home.ts';
+import { type CometSettings, cometHomeOf, readCometSettings, writeCometHome } from './comet-home.ts';
 import { socketPathCharsMax } from './limits.ts';
+import { clearForJoining, endJoining, isJoining } from './resync.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 
-const portsDefault: CometPorts = { p2p: 26_656, rpc: 26_657 };
+const settingsDefault: CometSettings = { ports: { p2p: 26_656, rpc: 26_657 } };
 const seedBytes = 32;
 
 /** A path that Unix sockets take: in the data directory where that is short enough. */
@@ -32,7 +33,7 @@ function abciAddress(dataDir: string): AbciAddress {
 }
 
 /** A chain with one validator needs nobody else's files: its CometBFT is set up at the first start. */
-function setUpAlone(directory: DataDirectory, genesis: GenesisDocument): CometPorts {
+function setUpAlone(directory: DataDirectory, genesis: GenesisDocument): CometSettings {
   const validatorSeed = readSeed(directory.root);
   const [validator, ...others] = genesis.validators;
   const isOurs = validator?.publicKey === toBase64url(ed25519PublicKey(validatorSeed));
@@ -44,21 +45,30 @@ function setUpAlone(directory: DataDirectory, genesis: GenesisDocument): CometPo
   const moniker = directory.manifest.organizations[0] ?? '';
   const host = '127.0.0.1';
   const nodeSeed = randomBytes(seedBytes);
-  writeCometHome({ home, genesis, validatorSeed, nodeSeed, moniker, ports: portsDefault, host, peers: [] });
-  return portsDefault;
+  writeCometHome({ home, genesis, validatorSeed, nodeSeed, moniker, ...settingsDefault, host, peers: [] });
+  return settingsDefault;
+}
+
+/** A snapshot that CometBFT has not built on yet is taken again after a crash; its next block ends that. */
+function endJoiningOnceCommitted(ledger: CometLedger, dataDir: string): void {
+  if (!isJoining(dataDir)) return;
+  const stop = ledger.subscribe(() => {
+    endJoining(dataDir);
+    stop();
+  });
 }
 
 class MemberLedger extends EngineLedger {
-  readonly #comet: SupervisedProcess;
+  readonly #comet: SupervisedProcess | undefined;
 
-  constructor(ledger: CometLedger, comet: SupervisedProcess) {
+  constructor(ledger: CometLedger, comet: SupervisedProcess | undefined) {
     super(ledger);
     this.#comet = comet;
   }
 
   /** CometBFT first: it would end itself with an error where its application leaves. */
   override async close(): Promise<void> {
-    await this.#comet.stop();
+    await this.#comet?.stop();
     await super.close();
   }
 }
@@ -73,28 +83,39 @@ export async function openMemberLedger(
   report: (event: string, fields: Readonly<Record<string, string | number>>) => void,
 ): Promise<LedgerAccess> {
   const { binary } = await requireComet();
+  const { root } = directory;
   const genesis = genesisOf(directory);
-  const ports = readCometPorts(directory.root) ?? setUpAlone(directory, genesis);
-  const home = cometHomeOf(directory.root);
+  const settings = readCometSettings(root) ?? setUpAlone(directory, genesis);
+  const home = cometHomeOf(root);
+  const joins = isJoining(root);
+  if (joins) clearForJoining(root);
+  let comet: SupervisedProcess | undefined;
+  const startComet = async (proxyApp: string): Promise<void> => {
+    comet = new SupervisedProcess(
+      {
+        command: binary,
+        args: ['start', '--home', home, '--proxy_app', proxyApp],
+        logFile: join(home, 'comet.log'),
+        pidFile: join(home, 'comet.pid'),
+      },
+      home,
+    );
+    await comet.start();
+  };
+  const { ports, snapshotEveryBlocks } = settings;
   const ledger = await CometLedger.open({
-    dir: ledgerPath(directory.root),
+    dir: ledgerPath(root),
     genesis,
     kernel: createKernel(),
-    abci: abciAddress(directory.root),
+    abci: abciAddress(root),
     rpcPort: ports.rpc,
     softwareVersion,
+    snapshotEveryBlocks,
+    isJoining: joins,
+    onListening: startComet,
     log: report,
     clock,
   });
-  const comet = new SupervisedProcess(
-    {
-      command: binary,
-      args: ['start', '--home', home, '--proxy_app', ledger.proxyApp()],
-      logFile: join(home, 'comet.log'),
-      pidFile: join(home, 'comet.pid'),
-    },
-    home,
-  );
-  await comet.start();
+  endJoiningOnceCommitted(ledger, root);
   return new MemberLedger(ledger, comet);
 }

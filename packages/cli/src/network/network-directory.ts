@@ -31,6 +31,7 @@ export type NetworkOptions = {
   basePort: number;
   host?: string;
   chain?: string;
+  snapshotEveryBlocks?: number;
   nowMs?: number;
 };
 
@@ -79,7 +80,7 @@ async function makeMember(options: NetworkOptions, host: string, index: number):
  * own CometBFT, and one genesis for all. Refuses a directory that holds anything.
  */
 export async function createNetwork(options: NetworkOptions): Promise<Network> {
-  const { dir, validators, nowMs = Date.now() } = options;
+  const { dir, validators, snapshotEveryBlocks, nowMs = Date.now() } = options;
   if (inspectDirectory(dir) !== 'absent') throw new NodeFault(NodeErrorCodes.dataDirectoryAlien);
   const host = options.host ?? hostDefault;
   const chain = options.chain ?? `${sandboxPrefix}${randomBytes(6).toString('hex')}`;
@@ -100,8 +101,8 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
     const others = peers.filter((_peer, place) => place !== index);
     const home = cometHomeOf(dataDir);
     const validatorSeed = readSeed(dataDir);
-    const { p2p, rpc } = ports;
-    writeCometHome({ home, genesis, validatorSeed, nodeSeed, moniker: slug, ports: { p2p, rpc }, host, peers: others });
+    const settings = { ports: { p2p: ports.p2p, rpc: ports.rpc }, snapshotEveryBlocks };
+    writeCometHome({ home, genesis, validatorSeed, nodeSeed, moniker: slug, ...settings, host, peers: others });
     finishDirectory(dataDir, { chain, organizations: [slug] }, genesis);
   }
   const members = made.map(({ slug, dataDir, ports }) => ({ slug, dataDir, ports }));

@@ -21,10 +21,12 @@ import { cometError } from './errors.ts';
 import {
   CheckTxType,
   type ExecTxResultSchema,
+  ResponseOfferSnapshot_Result as OfferResult,
   ResponseProcessProposal_ProposalStatus as ProposalStatus,
   type RequestCheckTx,
   type RequestFinalizeBlock,
   type RequestInitChain,
+  type RequestLoadSnapshotChunk,
   type RequestPrepareProposal,
   type RequestProcessProposal,
   type RequestQuery,
@@ -48,6 +50,8 @@ export type AbciParts = {
   pool: TransactionPool;
   genesisHash: Uint8Array;
   softwareVersion: string;
+  /** At heights that this divides a snapshot is made; 0 for never. */
+  snapshotEveryBlocks: number;
   log: AbciLog;
   onCommitted(block: CommittedTransactions): void;
   /** A transaction that waited left CometBFT's mempool for good. */
@@ -150,15 +154,50 @@ export class AbciApplication {
     }
   }
 
-  #other(request: AbciRequest): Answer<AbciResponse['case']> {
+  #other(request: AbciRequest): Answer<AbciResponse['case']> | Promise<Answer<AbciResponse['case']>> {
     switch (request.case) {
       case 'flush':
         return { case: 'flush', value: {} };
       case 'listSnapshots':
-        return { case: 'listSnapshots', value: {} };
+        return this.#listSnapshots();
+      case 'loadSnapshotChunk':
+        return this.#loadSnapshotChunk(request.value);
+      case 'offerSnapshot':
+        // This member has a state already: it takes blocks.
+        return { case: 'offerSnapshot', value: { result: OfferResult.ABORT } };
       default:
         throw cometError('abciFrameInvalid', `${request.case ?? 'a request'} is not offered`);
     }
+  }
+
+  #listSnapshots(): Answer<'listSnapshots'> {
+    const snapshots = this.#parts.application.snapshots.list();
+    return {
+      case: 'listSnapshots',
+      value: { snapshots: snapshots.map(({ height, ...snapshot }) => ({ ...snapshot, height: BigInt(height) })) },
+    };
+  }
+
+  /** Nothing where there is none: CometBFT then tells the other side so. */
+  async #loadSnapshotChunk({ height, format, chunk }: RequestLoadSnapshotChunk): Promise<Answer<'loadSnapshotChunk'>> {
+    const { application, log } = this.#parts;
+    try {
+      const bytes = await application.snapshots.chunk(Number(height), format, chunk);
+      return { case: 'loadSnapshotChunk', value: { chunk: bytes } };
+    } catch (error) {
+      log('snapshot-chunk-missing', { height: Number(height), chunk, error: (error as Error).message });
+      return { case: 'loadSnapshotChunk', value: {} };
+    }
+  }
+
+  /** Every member makes one at the same heights, so that a new one can fetch its chunks from all of them. */
+  #snapshot(height: number): void {
+    const { application, snapshotEveryBlocks, log } = this.#parts;
+    if (snapshotEveryBlocks <= 0 || height % snapshotEveryBlocks !== 0) return;
+    application.snapshots.create().then(
+      ({ chunks }) => log('snapshot-made', { height, chunks }),
+      (error: Error) => log('snapshot-not-made', { height, error: error.message }),
+    );
   }
 
   #info(): Answer<'info'> {
@@ -296,6 +335,7 @@ export class AbciApplication {
   async #commit(): Promise<Answer<'commit'>> {
     const { application, pool, onCommitted } = this.#parts;
     const { height } = await application.commit();
+    this.#snapshot(height);
     const { results, ...block } = this.#finalized;
     if (block.height === height) {
       for (const hash of block.hashes) pool.forget(hash);

@@ -13,20 +13,23 @@ import {
 } from '@salus/protocol';
 import { type Block, type BlockContent, BlockReader } from '../block-reader.ts';
 import { copyLedger } from '../copy.ts';
+import { directoryState } from '../directory.ts';
 import { DurableApplication } from '../durable-application.ts';
 import type { Submitted } from '../embedded/engine.ts';
 import { ledgerError } from '../errors.ts';
-import type { Files } from '../files.ts';
+import { type Files, nodeFiles } from '../files.ts';
 import { type FindAnswer, type FindQuery, type LedgerTransaction, TransactionFinder } from '../find.ts';
 import { verifyWorkers } from '../limits.ts';
 import { stateReceipt, transactionReceipt } from '../receipts.ts';
 import { Verifier } from '../verify/verifier.ts';
 import { AbciApplication, type CommittedTransactions } from './abci-application.ts';
-import type { AbciLog } from './connection.ts';
-import { proofWaitMsMax } from './limits.ts';
+import type { AbciHandler, AbciLog } from './connection.ts';
+import { cometError } from './errors.ts';
+import { proofWaitMsMax, snapshotEveryBlocksDefault } from './limits.ts';
 import { CometRpc } from './rpc.ts';
 import { type AbciAddress, AbciServer } from './server.ts';
 import { SignedBlocks } from './signed-blocks.ts';
+import { StateSyncApplication } from './state-sync.ts';
 import { Submissions } from './submissions.ts';
 import { TransactionPool } from './transaction-pool.ts';
 
@@ -41,6 +44,12 @@ export type CometLedgerOptions = {
   rpcPort: number;
   softwareVersion: string;
   log?: AbciLog;
+  /** Called with what CometBFT's `proxy_app` must say, as soon as it can connect. */
+  onListening?: (proxyApp: string) => void | Promise<void>;
+  /** Without a ledger in the directory it is made of another member's snapshot instead of genesis. */
+  isJoining?: boolean;
+  /** At heights that this divides a snapshot is made; 0 for never. */
+  snapshotEveryBlocks?: number;
   verifyWorkers?: number;
   clock?: () => number;
   files?: Files;
@@ -81,30 +90,60 @@ export class CometLedger {
     this.#submissions = new Submissions(rpc);
   }
 
-  /** Opens the directory and listens for CometBFT. Throws SalusErrors 400–411. */
+  /**
+   * Opens the directory and listens for CometBFT, which `onListening` may start. With `isJoining` and no ledger in the
+   * directory it resolves when a snapshot of another member has become one. Throws SalusErrors 400–411.
+   */
   static async open(options: CometLedgerOptions): Promise<CometLedger> {
-    const { dir, genesis, kernel, clock, files, abci, softwareVersion, log = quiet } = options;
+    const { dir, genesis, abci, files = nodeFiles, log = quiet, softwareVersion, onListening } = options;
+    let ledger: CometLedger | undefined;
+    let handler: AbciHandler | undefined;
+    const begin = async (): Promise<void> => {
+      ledger = await CometLedger.#of(options);
+      handler = ledger.#handler(options);
+    };
+    const joined = Promise.withResolvers<void>();
+    const onWhole = (): Promise<void> => begin().then(joined.resolve);
+    const isJoining = options.isJoining === true && genesis !== undefined && directoryState(files, dir) !== 'whole';
+    if (isJoining) handler = new StateSyncApplication({ dir, genesis, softwareVersion, files, log, onWhole }).handle;
+    else await begin();
+    let server: AbciServer | undefined;
+    try {
+      server = await AbciServer.listen(abci, (request) => (handler as AbciHandler)(request), log);
+      await onListening?.(server.proxyApp());
+      if (isJoining) await joined.promise;
+    } catch (error) {
+      await server?.close();
+      await ledger?.close();
+      throw error;
+    }
+    const opened = ledger as unknown as CometLedger;
+    opened.#server = server;
+    return opened;
+  }
+
+  static async #of(options: CometLedgerOptions): Promise<CometLedger> {
+    const { dir, genesis, kernel, clock, files } = options;
     const application = await DurableApplication.open({ dir, genesis, kernel, clock, files });
     const workers = options.verifyWorkers ?? verifyWorkers;
     const verifier = new Verifier(workers, (kid, payload) => application.keyFor(kid, payload));
     const pool = new TransactionPool(verifier);
-    const ledger = new CometLedger({ dir, application, verifier, pool, rpc: new CometRpc(options.rpcPort) });
-    const handler = new AbciApplication({
+    return new CometLedger({ dir, application, verifier, pool, rpc: new CometRpc(options.rpcPort) });
+  }
+
+  #handler(options: CometLedgerOptions): AbciHandler {
+    const { softwareVersion, log = quiet, snapshotEveryBlocks = snapshotEveryBlocksDefault } = options;
+    const { application, pool } = this.#parts;
+    return new AbciApplication({
       application,
       pool,
-      genesisHash: ledger.#genesisHash,
+      genesisHash: this.#genesisHash,
       softwareVersion,
+      snapshotEveryBlocks,
       log,
-      onCommitted: (block) => ledger.#committed(block),
-      onDropped: (hash, reason) => ledger.#submissions.refuse(hash, reason),
-    });
-    try {
-      ledger.#server = await AbciServer.listen(abci, handler.handle, log);
-    } catch (error) {
-      await ledger.close();
-      throw error;
-    }
-    return ledger;
+      onCommitted: (block) => this.#committed(block),
+      onDropped: (hash, reason) => this.#submissions.refuse(hash, reason),
+    }).handle;
   }
 
   /** What CometBFT's `proxy_app` must say. */
@@ -153,6 +192,7 @@ export class CometLedger {
   /** `ok`, or why nothing is accepted at present. */
   status(): { ok: boolean; problem: string | undefined } {
     if (this.#closing) return { ok: false, problem: ledgerError('closed').message };
+    if (this.#server?.connections() === 0) return { ok: false, problem: cometError('consensusUnreachable').message };
     return this.#parts.application.status();
   }
 
@@ -195,8 +235,7 @@ export class CometLedger {
   async stateProof(stateKey: string): Promise<Uint8Array> {
     const { root, proof, height } = this.#prove(stateKey);
     const proving = await this.#provingBlock(height, root);
-    const block = await this.#blocks.existing(proving.header.height);
-    return stateReceipt(block, proving.validators, proof);
+    return stateReceipt(proving, proving.validators, proof);
   }
 
   /** What whoever checks receipts of this chain needs to trust: its genesis. */

@@ -10,6 +10,7 @@ export const CometErrorCodes = {
   queryInvalid: 465,
   transactionUnverified: 466,
   undecided: 467,
+  stateSyncOnly: 468,
 } as const;
 
 export type CometErrorName = keyof typeof CometErrorCodes;
@@ -23,6 +24,7 @@ const ADVICE: Record<CometErrorName, string> = {
   queryInvalid: 'ask /state with a state key as data, for the latest height',
   transactionUnverified: 'a transaction in a decided block has no good signature; it changes nothing',
   undecided: 'no block has it yet, other members may be out of reach; send the same bytes again to learn the outcome',
+  stateSyncOnly: 'this member has no ledger yet; set up [statesync] in its CometBFT, or start it with an empty one',
 };
 
 export function cometError(name: CometErrorName, detail?: string, options?: ErrorOptions): SalusError {

@@ -29,3 +29,5 @@ export const signedBlockWaitMsMax = 5_000;
 export const validatorsPerPage = 100;
 /** How long receipts wait for the block that proves them. */
 export const proofWaitMsMax = 5_000;
+/** At heights that this divides every member makes a snapshot. */
+export const snapshotEveryBlocksDefault = 1_000;
