@@ -8,7 +8,7 @@
  */
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type Choice, emptyState, giveEverywhere, sendDue, Wallet } from '@salus/cli';
+import { type Choice, emptyState, giveEverywhere, link, sendDue, Wallet } from '@salus/cli';
 import { deriveContext, fromBase64url, generateRootSecret, parseTransaction, toBase64url, utf8 } from '@salus/protocol';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { dayMs, hourMs, World } from '../scenarios/world.ts';
@@ -89,7 +89,7 @@ function linkPlans(world: World, wallets: readonly Wallet[], startMs: number): P
       async act() {
         const patient = world.records(slug).patients.byId(`${slug}-${person}`)!.did;
         const { code } = await world.desk(slug).linking.createCode(patient, world.nowMs);
-        await wallet.link(world.node.url, slug, code);
+        await link(wallet, world.node.url, slug, code, world.nowMs);
       },
     })),
   );
