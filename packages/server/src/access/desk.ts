@@ -6,6 +6,7 @@ import {
   type EcPrivateJwk,
   type EcPublicJwk,
   generateSigningKey,
+  isDid,
   type JsonValue,
   randomId,
   utf8,
@@ -76,6 +77,8 @@ export class AccessDesk {
       store: organization.store,
       feed,
       name: 'access',
+      clockMs,
+      missing: (event) => this.#missing(event),
       handle: (event) => this.#handle(event),
       take: (event) => this.#take(event),
       onError,
@@ -108,6 +111,7 @@ export class AccessDesk {
 
   start(): void {
     this.#inbox.start();
+    this.#exchange.listen(() => this.#inbox.arrived());
     this.recorder.wake();
     this.lateGlasses.start();
   }
@@ -156,6 +160,19 @@ export class AccessDesk {
       default:
         return this.#isMine(event) && (type === 'access/Requested' || type === 'consent/Granted');
     }
+  }
+
+  /** The ledger has it and its content has not come: the patient's wallet can send it again, staff can ask for it. */
+  #missing({ type, attributes }: InboxEvent): void {
+    const event = { type: 'access/EnvelopeMissing', attributes: { ...attributes, of: type } };
+    const { patient } = attributes;
+    if (isDid(patient)) this.#notify(patient, event);
+    this.#notify(organizationTopic, event);
+  }
+
+  /** What of the ledger cannot be read yet, because its envelopes have not come. */
+  missing(): { events: number; sinceMs?: number } {
+    return this.#inbox.waiting();
   }
 
   /** References only: who reads a notice fetches what it points at. */

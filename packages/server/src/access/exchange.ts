@@ -5,7 +5,9 @@ import { parseSealed, sealedAddress } from '@salus/vault';
 import { openStore, type Store } from '../store/database.ts';
 
 /** Envelopes that claim the same commitment: anybody may claim one, so a few are kept and the reader checks each. */
-export const envelopesPerCommitmentMax = 8;
+export const envelopesPerCommitmentMax = 64;
+/** Of one sender fewer, so that nobody fills the place before the right one comes. */
+export const envelopesPerSenderMax = 8;
 
 const migrations = [
   {
@@ -19,6 +21,10 @@ const migrations = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    name: '0002-sender',
+    sql: "ALTER TABLE sealed ADD COLUMN sender TEXT NOT NULL DEFAULT ''",
+  },
 ];
 
 /**
@@ -27,6 +33,7 @@ const migrations = [
  */
 export class Exchange {
   readonly #store: Store;
+  readonly #listeners: (() => void)[] = [];
 
   constructor(dataRoot: string) {
     const dir = join(dataRoot, 'exchange');
@@ -34,18 +41,26 @@ export class Exchange {
     this.#store = openStore({ file: join(dir, 'sealed.sqlite'), migrations });
   }
 
-  /** Durable when it resolves. Throws the vault's error for what is no envelope. */
-  async put(bytes: Uint8Array): Promise<{ commitment: string; address: string }> {
+  /** Durable when it resolves. Throws the vault's error for what is no envelope. `sender`: whose token brought it. */
+  async put(bytes: Uint8Array, sender = ''): Promise<{ commitment: string; address: string }> {
     const { commitment } = parseSealed(bytes);
     const address = sealedAddress(bytes);
     await this.#store.commit(() => {
-      const kept = this.#store.get('SELECT count(*) AS n FROM sealed WHERE commitment = ?', commitment);
-      if (Number(kept?.n ?? 0) >= envelopesPerCommitmentMax) return;
+      const sql = 'SELECT count(*) AS n, coalesce(sum(sender = ?), 0) AS own FROM sealed WHERE commitment = ?';
+      const kept = this.#store.get(sql, sender, commitment);
+      const isFull = Number(kept?.n ?? 0) >= envelopesPerCommitmentMax;
+      if (isFull || Number(kept?.own ?? 0) >= envelopesPerSenderMax) return;
       this.#store
-        .prepare('INSERT OR IGNORE INTO sealed (commitment, address, envelope) VALUES (?, ?, ?)')
-        .run(commitment, address, bytes);
+        .prepare('INSERT OR IGNORE INTO sealed (commitment, address, envelope, sender) VALUES (?, ?, ?, ?)')
+        .run(commitment, address, bytes, sender);
     });
+    for (const arrived of this.#listeners) arrived();
     return { commitment, address };
+  }
+
+  /** Calls back after each envelope that was kept. */
+  listen(arrived: () => void): void {
+    this.#listeners.push(arrived);
   }
 
   get(commitment: string): Uint8Array[] {

@@ -36,6 +36,8 @@ export interface FollowInput {
   name: string;
   /** Handles one block synchronously; runs inside the transaction that moves the cursor, so effects happen once. */
   handle(block: FeedBlock): void;
+  /** Told when blocks and cursor are durable. */
+  committed?(): void;
   signal: AbortSignal;
 }
 
@@ -61,5 +63,6 @@ export async function followBlocks(input: FollowInput): Promise<void> {
       cursor.write(String(last));
     });
     height = last;
+    input.committed?.();
   }
 }

@@ -1,4 +1,4 @@
-import { inboxMigrations } from '../access/inbox.ts';
+import { inboxMigrations, inboxRetryMigrations } from '../access/inbox.ts';
 import { linkingMigrations } from '../access/linking.ts';
 import { relationshipMigrations } from '../access/relationships.ts';
 import { accountingMigrations } from '../gate/accounting-index.ts';
@@ -43,4 +43,5 @@ export const organizationMigrations: readonly Migration[] = [
   ...accountingMigrations,
   ...inboxMigrations,
   ...staffMigrations,
+  ...inboxRetryMigrations,
 ];

@@ -1,0 +1,114 @@
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BlockFeed } from '../events/block-feed.ts';
+import { RecordErrorCodes } from '../records/errors.ts';
+import { openStore, type Store } from '../store/database.ts';
+import { organizationMigrations } from '../store/migrations.ts';
+import { MemoryLedger } from '../testing/memory-ledger.ts';
+import { temporaryDirectory } from '../testing/test-node.ts';
+import { Inbox, type InboxEvent } from './inbox.ts';
+
+const patience = { timeout: 20_000 };
+let directory: ReturnType<typeof temporaryDirectory>;
+let store: Store;
+let ledger: MemoryLedger;
+let feed: BlockFeed;
+let nowMs: number;
+let here: Set<string>;
+let taken: string[];
+let missed: string[];
+let errors: unknown[];
+const open: Inbox[] = [];
+
+beforeEach(() => {
+  directory = temporaryDirectory();
+  store = openStore({ file: join(directory.path, 'node.sqlite'), migrations: organizationMigrations });
+  ledger = new MemoryLedger('test');
+  feed = new BlockFeed(ledger);
+  nowMs = 1_000_000;
+  [here, taken, missed, errors] = [new Set(), [], [], []];
+});
+afterEach(async () => {
+  feed.close();
+  for (const one of open.splice(0)) await one.close();
+  store.close();
+  directory.remove();
+});
+
+const nameOf = ({ attributes }: InboxEvent): string => String(attributes.name);
+
+function start(): Inbox {
+  const inbox = new Inbox({
+    ...{ store, feed, name: 'test', clockMs: () => nowMs },
+    handle: () => true,
+    async take(event) {
+      if (nameOf(event).startsWith('poison')) throw new Error('cannot be taken');
+      if (!here.has(nameOf(event))) return false;
+      taken.push(nameOf(event));
+      return true;
+    },
+    missing: (event) => void missed.push(nameOf(event)),
+    onError: (error) => void errors.push(error),
+  });
+  inbox.start();
+  open.push(inbox);
+  return inbox;
+}
+
+function block(...names: string[]): void {
+  const events = names.map((name) => ({ type: 'test/Seen', attributes: { name } }));
+  const rest = { index: 0, code: 0, log: '', data: '', outputs: [], sender: '', types: [], bytes: new Uint8Array() };
+  ledger.addBlock([{ ...rest, hash: names.join(), events }]);
+}
+
+describe('R-LED-8 R-CON-1 what of the ledger cannot be read yet', () => {
+  it('waits over a restart, and is taken in when it comes', async () => {
+    const first = start();
+    block('late', 'early');
+    here.add('early');
+    await first.ready();
+    expect([taken, first.waiting().events]).toEqual([['early'], 1]);
+    for (let n = 0; n < 30; n += 1) {
+      nowMs += 60_000;
+      first.arrived();
+      await new Promise((resolve) => setTimeout(resolve, 60));
+    }
+    await open.pop()?.close();
+    here.add('late');
+    const second = start();
+    await expect.poll(() => second.waiting(), patience).toEqual({ events: 0 });
+    expect([missed, taken]).toEqual([['late'], ['early', 'late']]);
+  });
+
+  it('holds up nobody, though it cannot be taken at all', async () => {
+    const inbox = start();
+    here.add('good');
+    block('poison', 'good');
+    await inbox.ready();
+    expect([taken, errors.length]).toEqual([['good'], 1]);
+    block('poison-2', 'good');
+    await inbox.ready();
+    expect(taken).toEqual(['good', 'good']);
+  });
+
+  it('after a store that could not be written for a while, everything is taken in once', async () => {
+    const inbox = start();
+    await inbox.ready();
+    const { commit } = store;
+    store.commit = () => Promise.reject(new Error('disk full'));
+    here.add('a').add('b');
+    block('a');
+    await expect.poll(() => errors.length, patience).toBeGreaterThan(0);
+    store.commit = commit;
+    block('b');
+    await expect.poll(() => taken, patience).toEqual(['a', 'b']);
+  });
+
+  it('nothing is decided on what is old: a question waits, and is then refused', { timeout: 60_000 }, async () => {
+    const inbox = start();
+    await inbox.ready();
+    store.commit = () => Promise.reject(new Error('disk full'));
+    block('a');
+    await expect(inbox.ready()).rejects.toMatchObject({ code: RecordErrorCodes.recordsUnavailable });
+  });
+});
