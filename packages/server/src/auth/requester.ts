@@ -10,7 +10,7 @@ export interface MemberRequester {
   subject: Subject;
   /** The person's name as the organisation vouches for it; absent in many tokens. */
   name?: string;
-  /** What the person is there, as `physician`, `nurse`, `clerk`, `privacy-officer`. */
+  /** What the person is there: a role code of the identity contract, as `doctor`, `nurse`, `clerk`, `officer`. */
   roles: readonly string[];
   /** HL7 PurposeOfUse that the token was made for; a request may state its own. */
   purpose: string | undefined;
