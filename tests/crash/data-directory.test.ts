@@ -52,6 +52,15 @@ function flip(share: number): (bytes: Buffer) => Buffer {
   };
 }
 
+/** One bit of a character some way behind a text. */
+function flipIn(before: string): (bytes: Buffer) => Buffer {
+  return (bytes) => {
+    const place = bytes.indexOf(before) + before.length + 10;
+    bytes[place] = bytes[place] === 65 ? 66 : 65;
+    return bytes;
+  };
+}
+
 /** One bit in every copy of a key: a database keeps old pages, and a flip in a free one damages nothing. */
 function flipKey(key: () => string): (bytes: Buffer) => Buffer {
   return (bytes) => {
@@ -129,6 +138,20 @@ describe('R-LED-1 a directory that is not a whole node of this version is refuse
     },
   );
 
+  it.each<Row>([
+    ['half of the store of the ledger', 409, 'ledger/store/data.mdb', half],
+    ['half of the block log', 410, segment, half],
+  ])('%s: %i, and doctor says so', async (_name, code, file, change) => {
+    await changed(file, change, async () => {
+      const before = digest();
+      const { exitCode, problem } = await refusedStart(dir);
+      expect([exitCode, problem.code]).toEqual([1, code]);
+      const { ok, problems } = await doctor(dir);
+      expect([ok, problems.filter((one) => one.startsWith(`ledger: error ${code}: `)).length]).toEqual([false, 1]);
+      expect(digest()).toBe(before);
+    });
+  });
+
   it('foreign files: 702 for demo and start alike', async () => {
     const alien = join(base.path, 'alien');
     mkdirSync(alien);
@@ -193,6 +216,9 @@ describe('R-LED-1 R-REC-1 doctor finds one flipped bit and says where', () => {
     ['a segment of the block log', () => segment, flip(0.5), /^ledger: .*block/],
     ['the vault’s pack', pack, flip(0.5), /^hospital: vault: content [0-9a-f]{64} is damaged/],
     ['the access log', () => 'orgs/hospital/vault/log/00000001.log', flip(0.5), /^hospital: vault: error 25[23]/],
+    ['a signing key', () => 'orgs/hospital/keys/sign-1.json', flipIn('"x": "'), /^hospital: key sign-1 is damaged/],
+    ['the validator’s key', () => 'keys/validator.json', flipIn('"x": "'), /^validator key: it is damaged/],
+    ['the ledger’s copy of it', () => 'ledger/validator.key', flipIn(''), /^ledger: error 406/],
     ['the state of the ledger', () => 'ledger/store/data.mdb', flipKey(participant), /^ledger: /],
   ])('in %s', async (_name, file, change, text) => {
     await changed(file(), change, async () => {
