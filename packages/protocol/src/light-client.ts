@@ -120,9 +120,7 @@ export class LightClient {
   async verify(height: number, nowMs: number): Promise<LightBlock> {
     const known = await this.#store.at(height);
     if (known) return known;
-    const block = await this.#sources.block(height);
-    await this.#verifyBlock(block, { ...this.#settings, nowMs });
-    return block;
+    return await this.#verifyBlock(await this.#sources.block(height), { ...this.#settings, nowMs });
   }
 
   /** The latest block, verified; undefined where there is none above what is trusted. */
@@ -130,8 +128,7 @@ export class LightClient {
     const latest = await this.#sources.block();
     const last = await this.#lastTrusted();
     if (latest.header.height <= last.header.height) return undefined;
-    await this.#verifyBlock(latest, { ...this.#settings, nowMs });
-    return latest;
+    return await this.#verifyBlock(latest, { ...this.#settings, nowMs });
   }
 
   /** Genesis and handovers name a set without a block of their own in the chain: there the first block is taken. */
@@ -182,28 +179,32 @@ export class LightClient {
     if (this.#settings.storedBlocksMax > 0) await this.#store.prune(this.#settings.storedBlocksMax);
   }
 
-  async #verifyBlock(block: LightBlock, options: DetectorOptions): Promise<void> {
+  /** The verified block: the same header, with votes that verify where it was taken from another source. */
+  async #verifyBlock(block: LightBlock, options: DetectorOptions): Promise<LightBlock> {
     const { height } = block.header;
     const first = await this.#store.first();
     if (first && height < first.header.height) {
       await this.#backwards(first, block);
-    } else {
-      await this.#crossHandovers(height, options);
-      const known = await this.#store.at(height);
-      if (known && isSameBlock(known, block)) return;
-      const from = await this.#store.before(height);
-      if (!from) throw proofError('lightStoreDiffers');
-      await this.#forwards(from, block, options);
+      await this.#save(block);
+      return block;
     }
-    await this.#save(block);
+    await this.#crossHandovers(height, options);
+    const known = await this.#store.at(height);
+    if (known && isSameBlock(known, block)) return known;
+    const from = await this.#store.before(height);
+    if (!from) throw proofError('lightStoreDiffers');
+    const verified = await this.#forwards(from, block, options);
+    await this.#save(verified);
+    return verified;
   }
 
-  async #forwards(from: LightBlock, block: LightBlock, options: DetectorOptions): Promise<void> {
+  async #forwards(from: LightBlock, block: LightBlock, options: DetectorOptions): Promise<LightBlock> {
     const trace =
       this.#settings.mode === 'sequential'
         ? await this.#sequential(from, block, options)
         : await this.#skipping(from, block, options);
     await detectDivergence(this.#sources, trace, options);
+    return trace.at(-1) as LightBlock;
   }
 
   /** Every header from the trusted one on. A primary that gives a wrong one in between is replaced. */
@@ -224,17 +225,18 @@ export class LightClient {
   }
 
   async #skipping(from: LightBlock, block: LightBlock, options: DetectorOptions): Promise<LightBlock[]> {
+    let target = block;
     for (;;) {
       try {
-        return await verifySkipping(this.#sources.primary, from, block, options);
+        return await verifySkipping(this.#sources.primary, from, target, options);
       } catch (error) {
-        await this.#replaceFor(block, error);
+        target = await this.#replaceFor(target, error);
       }
     }
   }
 
   /** Another primary, if the failed one gave a wrong block on the way and the other one has the same target. */
-  async #replaceFor(target: LightBlock, failure: unknown): Promise<void> {
+  async #replaceFor(target: LightBlock, failure: unknown): Promise<LightBlock> {
     if (!isBlockInvalid(failure) || failure.height === target.header.height) throw failure;
     let own: LightBlock;
     try {
@@ -243,6 +245,7 @@ export class LightClient {
       throw failure;
     }
     if (!isSameBlock(own, target)) throw failure;
+    return own;
   }
 
   /** Down by the hashes that each header has of the one before. */

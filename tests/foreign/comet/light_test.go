@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/light"
 )
 
 const (
@@ -63,4 +65,67 @@ func TestEd25519Vectors(t *testing.T) {
 		valid := ed25519.PubKey(fromHex(c.PublicKey)).VerifySignature(fromHex(c.Message), fromHex(c.Signature))
 		expect(t, c.Name, valid == c.Valid)
 	}
+}
+
+type faultOptions struct {
+	NowMs            int64 `json:"nowMs"`
+	TrustingPeriodMs int64 `json:"trustingPeriodMs"`
+	ClockDriftMsMax  int64 `json:"clockDriftMsMax"`
+	TrustLevel       struct {
+		Numerator   int64 `json:"numerator"`
+		Denominator int64 `json:"denominator"`
+	} `json:"trustLevel"`
+}
+
+type faultCase struct {
+	Reason  string          `json:"reason"`
+	Check   string          `json:"check"`
+	Code    *int            `json:"code"`
+	Trusted json.RawMessage `json:"trusted"`
+	Block   lightJSON       `json:"block"`
+	Older   headerJSON      `json:"older"`
+	Options faultOptions    `json:"options"`
+}
+
+// What Salus refuses and CometBFT does not look at (docs/receipts.md, "Deliberately stricter").
+var stricter = map[string]bool{"another predecessor": true, "no predecessor": true}
+
+func judgeFault(c faultCase) error {
+	if c.Check == "backwards" {
+		var trusted headerJSON
+		must(0, json.Unmarshal(c.Trusted, &trusted))
+		return light.VerifyBackwards(c.Older.toComet(), trusted.toComet())
+	}
+	var trusted lightJSON
+	must(0, json.Unmarshal(c.Trusted, &trusted))
+	if len(c.Block.Validators) == 0 {
+		return errors.New("no validators")
+	}
+	from, block, o := trusted.toLight(), c.Block.toLight(), c.Options
+	level := levelOf([]int64{o.TrustLevel.Numerator, o.TrustLevel.Denominator})
+	if err := light.ValidateTrustLevel(level); err != nil {
+		return err
+	}
+	if err := block.ValidatorSet.ValidateBasic(); err != nil {
+		return err
+	}
+	return light.Verify(from.SignedHeader, from.ValidatorSet, block.SignedHeader, block.ValidatorSet, ms(o.TrustingPeriodMs),
+		time.UnixMilli(o.NowMs), ms(o.ClockDriftMsMax), level)
+}
+
+func TestFaultsAreFaultsForCometBFT(t *testing.T) {
+	var file struct {
+		Cases []faultCase `json:"cases"`
+	}
+	read(filepath.Join(vectors, "light-faults.json"), &file)
+	judged := 0
+	for _, c := range file.Cases {
+		if c.Check != "step" && c.Check != "backwards" {
+			continue
+		}
+		judged++
+		accepted := judgeFault(c) == nil
+		expect(t, c.Check+": "+c.Reason, accepted == (c.Code == nil || stricter[c.Reason]))
+	}
+	expect(t, "there are cases", judged >= 30)
 }
