@@ -104,6 +104,11 @@ export class EngineModel {
     this.#sets = [first, first];
   }
 
+  /** A block before the model was there. */
+  skipBlock(): void {
+    this.#sets.push(this.#sets.at(-1) ?? new Map());
+  }
+
   /** After a block; gives the set that signs from two blocks later. */
   afterBlock(): Map<string, number> {
     const next = new Map(this.#sets.at(-1));
