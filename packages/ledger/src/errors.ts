@@ -18,6 +18,7 @@ export const LedgerErrorCodes = {
   degraded: 421,
   closed: 422,
   overloaded: 423,
+  storeUnwritable: 424,
   transactionUnknown: 430,
   receiptNotReady: 431,
   stateMoved: 432,
@@ -54,6 +55,8 @@ const ADVICE: Record<LedgerErrorName, string> = {
   degraded: 'the disk reported an error; what was not acknowledged may be lost. Check the disk and start again',
   closed: 'the ledger is closed; open it again',
   overloaded: 'too many transactions are waiting; send it again in a moment',
+  storeUnwritable:
+    'the state store cannot be written; what was acknowledged is safe in the log and is tried again: make room or check the disk',
   transactionUnknown: 'no such transaction is in a block; check the hash or wait for it',
   receiptNotReady: 'the block that proves this transaction is not there yet; ask again in a moment',
   stateMoved: 'the state changed since that block; ask for a proof of the present state',

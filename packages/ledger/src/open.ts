@@ -25,6 +25,8 @@ export type OpenOptions = {
   validatorKey?: Uint8Array;
   kernel: Kernel;
   verifyWorkers?: number;
+  /** Length of the files of the block log; a disk that is small takes short ones. */
+  segmentBytes?: number;
   /** Milliseconds since 1970; tests bring their own. */
   clock?: () => number;
   files?: Files;
@@ -37,6 +39,7 @@ export type Opened = Recovered & {
   scan: LogScan;
   clock: () => number;
   verifyWorkers: number | undefined;
+  segmentBytes: number | undefined;
   close(): Promise<void>;
 };
 
@@ -83,6 +86,7 @@ async function openWith<D extends DirectoryInfo>(
       scan,
       clock: options.clock ?? Date.now,
       verifyWorkers: options.verifyWorkers,
+      segmentBytes: options.segmentBytes,
       close: async () => {
         await opened.close();
         unlock();
@@ -96,8 +100,8 @@ async function openWith<D extends DirectoryInfo>(
 }
 
 /** The log where it ended, for what comes next. */
-export function openLog({ scan, tail }: Pick<Opened, 'scan' | 'tail'>): Promise<BlockLog> {
-  return BlockLog.open({ ...scan, tail: tail.segment > 0 ? tail : undefined });
+export function openLog({ scan, tail, segmentBytes }: Opened): Promise<BlockLog> {
+  return BlockLog.open({ ...scan, tail: tail.segment > 0 ? tail : undefined, segmentBytes });
 }
 
 function prepareSigning(files: Files, options: OpenOptions): DirectoryInfo & { seed: Uint8Array } {

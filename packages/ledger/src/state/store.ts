@@ -1,4 +1,5 @@
 import { type Database, open, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb';
+import { ledgerError } from '../errors.ts';
 import { storeMapBytes } from '../limits.ts';
 import type { LogLocation } from '../log/segment.ts';
 import type { Place, Posting } from './layer.ts';
@@ -27,13 +28,17 @@ export function placeOf(text: string): Place | undefined {
 
 const quiet = (): void => undefined;
 
-/**
- * Where a commit fails, as on a full disk, the library also rejects promises of its own that nobody can reach; unhandled
- * they would end the process. The promise of the batch reports the failure, and the flush is repeated.
- */
-function passLibraryRejection(error: unknown): void {
-  const isOfCommit = error instanceof Error && ('commitError' in error || error.stack?.includes('/lmdb/') === true);
-  if (!isOfCommit) throw error;
+/** A commit that failed; `commitError` rejects with the reason, and is the library's own: nobody else waits for it. */
+type CommitFailure = Error & { commitError?: Promise<unknown> };
+
+/** Why a commit failed. The library settles the reason in the same turn; should it not, the failure has to do. */
+async function reasonOf(failure: CommitFailure): Promise<Error> {
+  const reason = failure.commitError?.then(
+    () => failure,
+    (cause: unknown) => cause as Error,
+  );
+  const turn = new Promise<Error>((resolve) => setImmediate(() => resolve(failure)));
+  return await Promise.race([reason ?? failure, turn]);
 }
 
 const numberBytes = 8;
@@ -56,14 +61,15 @@ export class Store {
       path: dir,
       noSubdir: false,
       overlappingSync: false,
+      // Every write here is in a batch of ours. Batches per turn of the event loop, which the library makes beside them,
+      // have promises that nobody can reach: a full disk would reject them, and that would end the process.
+      eventTurnBatching: false,
       mapSize: storeMapBytes,
       maxDbs: 8,
       encoding: 'binary',
       // Pages are read where they are needed: read-ahead would only fill memory.
       noReadAhead: true,
     };
-    const guarded = process.listeners('unhandledRejection').includes(passLibraryRejection);
-    if (!guarded) process.on('unhandledRejection', passLibraryRejection);
     this.#root = open<Buffer, string>(options);
     this.#state = this.#root.openDB<Buffer, string>({ name: 'state', encoding: 'binary' });
     this.#buckets = this.#root.openDB<Buffer, number>({ name: 'buckets', encoding: 'binary', keyEncoding: 'uint32' });
@@ -129,10 +135,18 @@ export class Store {
     }
   }
 
-  /** One durable step: resolves when everything that `fill` put is on the disk. */
+  /**
+   * One durable step: resolves when everything that `fill` put is on the disk. Rejects with `storeUnwritable`, and then
+   * nothing of it is; it can be tried again.
+   */
   async write(fill: (writer: StoreWriter) => void): Promise<void> {
     const writer = this.#writer();
-    await this.#root.batch(() => fill(writer));
+    try {
+      await this.#root.batch(() => fill(writer));
+    } catch (failure) {
+      const cause = await reasonOf(failure as CommitFailure);
+      throw ledgerError('storeUnwritable', cause.message, { cause });
+    }
   }
 
   /** What stands in the table of state now, whatever is written later. */
