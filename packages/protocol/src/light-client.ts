@@ -144,6 +144,8 @@ export class LightClient {
       verifyCommitLight(header.chain, validators, header, anchor.headerHash, commit);
     } else {
       verifyAdjacent(anchor, block, options);
+      const previous = block.header.lastBlockId.hash;
+      if (previous.length > 0 && !equalBytes(previous, anchor.headerHash)) throw proofError('anchorHeaderDiffers');
     }
     await this.#compareFirst(block, options);
     await this.#save(block);

@@ -120,21 +120,25 @@ function checkLater(trusted: TrustedBlock, block: LightBlock, options: LightOpti
   if (compareTimestamps(header.time, latest) >= 0) throw proofError('lightFuture');
 }
 
+/** The first block of a chain follows no block, and has the state and the time that were handed over. */
+function checkFirst(trusted: TrustedBlock, header: Header): void {
+  if (header.height !== trusted.height + 1 || !trusted.start) return;
+  const { appHash } = trusted.start;
+  if (!appHash) return;
+  // CometBFT state.validateBlock: the first block has the time of genesis.
+  const isTime = compareTimestamps(header.time, trusted.time) === 0;
+  const isFirst = header.lastBlockId.hash.length === 0 && equalBytes(appHash, header.appHash);
+  if (!isTime || !isFirst) throw proofError('lightFirstBlock');
+}
+
 /**
- * The link to the trusted block where it is the one before. CometBFT does not look at it here; a block that names
- * another predecessor than the trusted one belongs to a fork all the same.
+ * The link to the trusted block where it is the one before. CometBFT's light client does not look at it; a receipt has
+ * no witnesses that would show a fork, so its blocks must follow one another wherever they are neighbours.
  */
 function checkLink(trusted: TrustedBlock, header: Header): void {
   if (header.height !== trusted.height + 1) return;
   const previous = header.lastBlockId.hash;
-  const { start } = trusted;
-  if (start && previous.length === 0) {
-    if (start.appHash && !equalBytes(start.appHash, header.appHash)) throw proofError('lightFirstBlock');
-    // CometBFT state.validateBlock: the first block has the time of genesis.
-    if (start.appHash && compareTimestamps(header.time, trusted.time) !== 0) throw proofError('lightFirstBlock');
-    return;
-  }
-  if (start?.appHash) throw proofError('lightFirstBlock');
+  if (trusted.start && previous.length === 0) return;
   if (!equalBytes(previous, trusted.headerHash)) throw proofError('lightNotAdjacent');
 }
 
@@ -150,7 +154,7 @@ function verifyUnderNext(
   const hash = checkLightBlock(block);
   checkLater(trusted, block, options, trusted.start !== undefined);
   if (!equalBytes(header.validatorsHash, trusted.nextValidatorsHash)) throw proofError('validatorsUntrusted');
-  checkLink(trusted, header);
+  checkFirst(trusted, header);
   check(header.chain, validators, header, hash, commit);
   return trustBlock(block, hash);
 }
@@ -208,7 +212,9 @@ function verifyInChain(
   if (block.header.chain !== trusted.chain) throw proofError('chainOther');
   if (isFirst && block.header.height < trusted.height) throw proofError('anchorTooNew');
   if (isFirst && block.header.height === trusted.height) return verifySame(trusted, block);
-  return verifyUnderNext(trusted, block, options, verifyCommit);
+  const verified = verifyUnderNext(trusted, block, options, verifyCommit);
+  checkLink(trusted, block.header);
+  return verified;
 }
 
 /** Trust in a handover's last block, and from there in what its validators handed the chain over to. */

@@ -187,8 +187,12 @@ step('validatorsHashDiffers', 'the validators of another block', at(4), { ...at(
 step('chainOther', 'another chain', at(4), changed(at(5), { chain: 'salus-other' }));
 step('lightHeight', 'a block below', at(6), changed(at(5), { time: timestampOfMs(handoverMs + 9000) }));
 step('lightTime', 'not later', at(4), changed(at(5), { time: at(4).header.time }));
-step('lightNotAdjacent', 'another predecessor', at(4), changed(at(5), { lastBlockId: at(6).header.lastBlockId }));
-step('lightNotAdjacent', 'no predecessor', at(4), changed(at(5), { lastBlockId: zeroBlockId }));
+step(
+  null,
+  'another predecessor: for witnesses to show',
+  at(4),
+  changed(at(5), { lastBlockId: at(6).header.lastBlockId }),
+);
 const unannounced = { ...at(7), commit: { ...at(7).commit, height: 5 } };
 step(
   'validatorsUntrusted',
@@ -253,6 +257,12 @@ chain('commitSignatureInvalid', 'a vote for no block that nobody cast: receipts 
   handover,
   withVotes(at(5), (votes) => votes.with(3, { ...votes[3]!, flag: 3 })),
 ]);
+chain('lightNotAdjacent', 'another predecessor', [
+  handover,
+  at(4),
+  changed(at(5), { lastBlockId: at(6).header.lastBlockId }),
+]);
+chain('lightNotAdjacent', 'no predecessor', [handover, at(4), changed(at(5), { lastBlockId: zeroBlockId })]);
 chain('lightFirstBlock', 'another state in the first block', [
   handover,
   changed(at(4), { appHash: new Uint8Array(32) }),
