@@ -24,6 +24,7 @@ const validityMs = 300_000;
 /** Often, so that a short test sees some. */
 export const snapshotEveryBlocks = 20;
 const upMsMax = 60_000;
+const logLinesMax = 60;
 const portTries = 200;
 const portsNeeded = 50;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -121,7 +122,9 @@ export class TestMember {
   /** Everything that member and CometBFT wrote, for a test that failed. */
   logs(): string {
     const files = [join(this.member.dataDir, 'member.log'), join(cometHomeOf(this.member.dataDir), 'comet.log')];
-    return files.map((file) => `--- ${file}\n${readFileSync(file, 'utf8').slice(-3000)}`).join('\n');
+    const lines = files.map((file) => readFileSync(file, 'utf8').split('\n'));
+    const telling = lines.map((all) => all.filter((line) => !line.includes('"msg":"request"')).slice(-logLinesMax));
+    return files.map((file, index) => `--- ${file}\n${telling[index]?.join('\n')}`).join('\n');
   }
 }
 

@@ -18,18 +18,23 @@ export function lightBlock({ header, commit }: SignedHeader, validators: readonl
   return { header, commit, validators: [...validators] };
 }
 
-/** Receipt of a transaction; `state` is proven under the same header as its result. */
+/**
+ * Receipt of a transaction; `state` is proven under the same header as its result. `trust`: the blocks that announce
+ * another set of validators, from the anchor to there.
+ */
 export async function transactionReceipt(
   blocks: BlockReader,
   validators: readonly Validator[],
   place: Place,
   state: ReceiptState | undefined,
+  trust: readonly LightBlock[] = [],
 ): Promise<Uint8Array> {
   const block = await blocks.existing(place.height);
   const proving = await blocks.existing(place.height + 1);
   const result = block.results[place.index] as ResultJson;
   const receipt = buildReceipt({
     signed: lightBlock(proving, validators),
+    trust: [...trust],
     transaction: {
       header: block.header,
       index: place.index,
@@ -44,6 +49,11 @@ export async function transactionReceipt(
 }
 
 /** Receipt of the state alone, under the header of the block that proves it. */
-export function stateReceipt(proving: SignedHeader, validators: readonly Validator[], state: ReceiptState): Uint8Array {
-  return encodeReceipt({ signed: lightBlock(proving, validators), trust: [], state });
+export function stateReceipt(
+  proving: SignedHeader,
+  validators: readonly Validator[],
+  state: ReceiptState,
+  trust: readonly LightBlock[] = [],
+): Uint8Array {
+  return encodeReceipt({ signed: lightBlock(proving, validators), trust: [...trust], state });
 }

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { NodeErrorCodes, NodeFault } from '@salus/server';
 
 /** The version that Salus is tested with (ADR 5). */
-export const cometVersion = '0.38.26';
+export const cometVersion = '0.39.4';
 export const cometModule = `github.com/cometbft/cometbft/cmd/cometbft@v${cometVersion}`;
 /** Names a binary, over everything else. */
 const cometVariable = 'SALUS_COMETBFT';
@@ -61,7 +61,7 @@ export async function installComet(): Promise<string> {
   try {
     await run('go', ['install', cometModule], { env });
   } catch (cause) {
-    const text = 'Building CometBFT needs Go 1.22 or later and its module proxy.';
+    const text = 'Building CometBFT needs Go 1.25 or later and its module proxy.';
     throw new NodeFault(NodeErrorCodes.consensusMissing, text, { cause });
   }
   return join(cometInstallDir(), 'cometbft');

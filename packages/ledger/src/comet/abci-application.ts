@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
-import type { TransactionResult, VerifiedTransaction } from '@salus/contracts';
+import { governance, stateReader, type TransactionResult, type VerifiedTransaction } from '@salus/contracts';
 import {
   type Did,
   encodeCommitmentProof,
@@ -32,6 +32,7 @@ import {
   type RequestQuery,
   ResponseCheckTxSchema,
   ResponseSchema,
+  type ValidatorUpdateSchema,
   ResponseVerifyVoteExtension_VerifyStatus as VerifyStatus,
 } from './generated/tendermint/abci/types_pb.ts';
 import { proposalBytesMax, proposalTransactionsMax } from './limits.ts';
@@ -329,7 +330,19 @@ export class AbciApplication {
     }
     const hashes = transactions.map(({ tx }) => toHex(tx.hash));
     this.#finalized = { height, timeMs: blockTimeMs, hashes, results };
-    return { case: 'finalizeBlock', value: { txResults: results.map(execResult), appHash } };
+    const validatorUpdates = this.#validatorUpdates(height);
+    return { case: 'finalizeBlock', value: { txResults: results.map(execResult), validatorUpdates, appHash } };
+  }
+
+  /** What governance decided about the set of validators at this height, in the state after the block. */
+  #validatorUpdates(height: number): MessageInitShape<typeof ValidatorUpdateSchema>[] {
+    const reader = stateReader(this.#parts.application.state.execution);
+    const updates = governance.validatorUpdates(reader, height);
+    if (updates.length > 0) this.#parts.log('validators-change', { height, updates: updates.length });
+    return updates.map(({ publicKey, power }) => ({
+      pubKey: { sum: { case: 'ed25519', value: fromBase64url(publicKey) } },
+      power: BigInt(power),
+    }));
   }
 
   async #commit(): Promise<Answer<'commit'>> {

@@ -58,6 +58,9 @@ export type CometLedgerOptions = {
 type Head = { height: number; timeMs: number; appHash: string };
 type Parts = { dir: string; application: DurableApplication; verifier: Verifier; pool: TransactionPool; rpc: CometRpc };
 
+/** State keys under which governance keeps what FinalizeBlock returned, by height. */
+const updatesPrefix = 'governance/updates/';
+
 const quiet: AbciLog = () => undefined;
 
 /**
@@ -228,14 +231,15 @@ export class CometLedger {
     const proving = await this.#signed.block(place.height + 1);
     const state = options.stateKey === undefined ? undefined : this.#prove(options.stateKey);
     if (state && !equalBytes(state.root, proving.header.appHash)) throw ledgerError('stateMoved');
-    return transactionReceipt(this.#blocks, proving.validators, place, state?.proof);
+    const trust = await this.#trustSteps(proving);
+    return transactionReceipt(this.#blocks, proving.validators, place, state?.proof, trust);
   }
 
   /** Receipt of presence or absence under a state key at the head. */
   async stateProof(stateKey: string): Promise<Uint8Array> {
     const { root, proof, height } = this.#prove(stateKey);
     const proving = await this.#provingBlock(height, root);
-    return stateReceipt(proving, proving.validators, proof);
+    return stateReceipt(proving, proving.validators, proof, await this.#trustSteps(proving));
   }
 
   /** What whoever checks receipts of this chain needs to trust: its genesis. */
@@ -283,6 +287,16 @@ export class CometLedger {
   #prove(stateKey: string): { proof: ReceiptState; root: Uint8Array; height: number } {
     const { key, stored, proof, appHash, height } = this.#parts.application.query(stateKey);
     return { proof: { key, stored, proof }, root: appHash, height };
+  }
+
+  /** The blocks before this one whose header names another set for what follows: each the one after the decision. */
+  async #trustSteps({ header: { height } }: LightBlock): Promise<LightBlock[]> {
+    const heights: number[] = [];
+    for (const [key] of this.view().iterate(updatesPrefix)) {
+      const announced = Number(key.slice(updatesPrefix.length)) + 1;
+      if (announced < height) heights.push(announced);
+    }
+    return Promise.all(heights.sort((left, right) => left - right).map((at) => this.#signed.block(at)));
   }
 
   /** The earliest block at hand whose header says `root`: an idle chain makes none for a while. */
