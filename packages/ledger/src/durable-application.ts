@@ -132,14 +132,16 @@ export class DurableApplication {
   }
 
   /**
-   * ABCI Commit: the finalized block is on the disk and visible when this resolves. On a full disk it waits for room;
-   * it rejects when the disk fails, and nothing can be committed until the directory is opened again.
+   * ABCI Commit: the finalized block is on the disk and visible when this resolves. It waits on a full disk, and where
+   * the store lies too far behind the log. It rejects when the disk fails, and nothing can be committed until the
+   * directory is opened again.
    *
    * `signed` is kept with the block and is part of snapshots: only what every member has alike may stand there.
    */
   async commit(signed = ''): Promise<ApplicationInfo> {
     const finalized = this.#finalized;
     if (!finalized) return this.#committed;
+    await this.#flusher.room();
     const { transactions, block, answer } = finalized;
     const { appHash, results, writes, replayIds } = answer;
     const { height, blockTimeMs: timeMs } = block;

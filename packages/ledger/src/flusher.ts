@@ -1,18 +1,25 @@
+import { ledgerError } from './errors.ts';
 import { diskRetryMs, flushEntries, flushIdleMs, unflushedEntriesMax } from './limits.ts';
 import { flush } from './state/flush.ts';
 import type { StateStore } from './state/state-store.ts';
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Brings what is durable in the log into the store, behind the blocks and in small steps. */
+/**
+ * Brings what is durable in the log into the store, behind the blocks and in small steps. How far the store may lie
+ * behind bounds both memory and what a start has to read and do again from the log.
+ */
 export class Flusher {
   readonly #state: StateStore;
   #running: Promise<void> | undefined;
   #timer: NodeJS.Timeout;
   #problem: Error | undefined;
+  #isClosed = false;
+  readonly #entriesMax: number;
 
-  constructor(state: StateStore) {
+  constructor(state: StateStore, entriesMax = unflushedEntriesMax) {
     this.#state = state;
+    this.#entriesMax = entriesMax;
     this.#timer = setInterval(() => this.#check(), flushIdleMs / 2);
     this.#timer.unref();
   }
@@ -23,7 +30,19 @@ export class Flusher {
   }
 
   isBehind(): boolean {
-    return this.#state.unflushed().entries >= unflushedEntriesMax;
+    return this.#state.unflushed().entries >= this.#entriesMax;
+  }
+
+  /**
+   * Resolves when another block may come: for whoever cannot refuse one. Waits for as long as the store cannot be
+   * written. Throws `closed`.
+   */
+  async room(): Promise<void> {
+    while (this.isBehind()) {
+      if (this.#isClosed) throw ledgerError('closed');
+      if (!this.#running) this.#start();
+      await this.#running;
+    }
   }
 
   /** Why the last flush did not end: what it holds stays in the log and in memory, and is tried again. */
@@ -40,6 +59,7 @@ export class Flusher {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#timer);
     await this.#running;
   }

@@ -137,6 +137,20 @@ describe('R-LED-8 a snapshot', () => {
     expect(await codeOf(chunk(1, 1, 0))).toBe(LedgerErrorCodes.snapshotChunkDamaged);
   });
 
+  it('has the used ids that the state still lists, when they have passed on a chain where nothing happens', async () => {
+    const application = await open('idle');
+    await blockFor([application], ['a', 'b'], 1_000);
+    await blockFor([application], [], 700_000);
+    await application.flush();
+    const snapshot = await application.snapshots.create();
+    expect(parseSnapshot(snapshot).replayIds).toBe(2);
+    const carried = await carry(application.snapshots, snapshot);
+    expect(await restore(carried, { dir: join(root, 'copy'), genesis, trusted: trustOf(carried) })).toBe('whole');
+    const copy = await open('copy');
+    const [one, two] = await blockFor([application, copy], ['c'], 1_000);
+    expect(two).toBe(one);
+  });
+
   it('is one at a time, the newest three are kept, and a full disk leaves nothing of one', async () => {
     const files = new FaultyFiles();
     const dir = join(root, 'kept');
