@@ -55,6 +55,7 @@ describe('R-LED-6 proposals: votes by class decide', () => {
     ['an abstention leaves the decision to the others', ['yes', 'abstain', 'yes', 'yes', 'abstain'], 'adopted'],
     ['a large class does not outvote small ones', ['yes', 'yes', 'no', 'no', 'no'], 'rejected'],
     ['a class vetoes', ['yes', 'yes', 'yes', 'yes', 'veto'], 'vetoed'],
+    ['a veto counts as a no', ['veto', 'yes', 'yes', 'yes', ''], 'rejected'],
     ['half a class does not veto', ['veto', 'yes', 'yes', 'yes', 'yes'], 'adopted'],
   ];
   it.each(cases)('%s: %#', (_title, ballots, outcome) => {
@@ -92,7 +93,14 @@ describe('R-LED-6 proposals: votes by class decide', () => {
     const late = newcomer(assembly, 'late');
     const opened = assembly.propose(timeout(120_000));
     expect(assembly.vote(opened, late)).toBe('memberNeeded');
-    expect(assembly.decide(admitting(late.did))).toBe('accepted');
+    const admission = assembly.propose(admitting(late.did));
+    assembly.approve(admission);
+    assembly.ledger.advance(votingMs - 20_000);
+    const between = assembly.propose(timeout(240_000));
+    assembly.ledger.advance(20_000);
+    expect(assembly.execute(admission)).toBe('accepted');
+    expect(assembly.vote(between, late)).toBe('notInElectorate');
+    expect(assembly.vote(between, payer)).toBe('accepted');
     const next = assembly.propose(timeout(180_000));
     expect(assembly.vote(next, late)).toBe('accepted');
     expect(membersOfClass(assembly.ledger.reader(), 'provider')).toContain(late.did);
