@@ -16,6 +16,7 @@ import {
   snapshotEveryBlocks,
   type TestMember,
   TestNetwork,
+  votingMs,
 } from './test-network.ts';
 
 const rounds = Number(process.env.SALUS_ROUNDS ?? 8);
@@ -224,5 +225,33 @@ describe('R-LED-2 four members', () => {
     const receipt = await bytesOf(four, `/api/transactions/${after.hash}/receipt`);
     expect(verifyReceipt(receipt, await anchorOf(one)).height).toBe(after.height);
     expect((await fetch(`${one.url}/api/transactions/${hash}`)).status).toBe(200);
+  });
+
+  test('R-LED-6 a vote changes the power of a validator, and receipts from then on still verify from genesis', async () => {
+    const [one, two] = network.members as [TestMember, TestMember];
+    const { validators } = parseGenesis(openDirectory(one.member.dataDir).genesis());
+    const { publicKey, member } = validators.find(({ member: did }) => did === one.did())!;
+    const power = 12;
+    const change = { kind: 'validators', changes: [{ publicKey, member, power }] };
+    const propose = { type: 'governance/propose', change, reason: 'A'.repeat(43), activationHeight: 0 };
+    const [opened] = (await one.commit(await one.sign([propose]))).outputs as [{ proposal: number; digest: string }];
+    const { proposal, digest } = opened;
+    for (const voter of network.members) {
+      await voter.commit(await voter.sign([{ type: 'governance/vote', proposal, digest, choice: 'yes' }]));
+    }
+    await sleep(votingMs + 500);
+    // Block time is the clock that counts: a block brings it up to date.
+    await two.commit(await two.stamp());
+    const executed = await two.commit(await two.sign([{ type: 'governance/execute', proposal, digest }]));
+    const [{ effectiveHeight }] = executed.outputs as [{ effectiveHeight: number }];
+    while ((await one.height()) < effectiveHeight + 3) await one.commit(await one.stamp());
+    const status = await networkStatus(network.network);
+    expect(status.members.map(({ comet }) => comet?.power)).toEqual([power, 10, 10, 10]);
+    const { hash, height } = await two.commit(await two.stamp());
+    await network.reaches(height + 1);
+    const receipt = await bytesOf(two, `/api/transactions/${hash}/receipt`);
+    expect(verifyReceipt(receipt, await anchorOf(one)).height).toBe(height);
+    expect(JSON.parse(Buffer.from(receipt).toString()).trust).toHaveLength(1);
+    await network.sameBlocks(effectiveHeight);
   });
 });

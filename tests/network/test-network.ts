@@ -11,7 +11,7 @@ import { networkStatus } from '../../packages/cli/src/network/network-status.ts'
 import { memberPidFile, memberProcess } from '../../packages/cli/src/network/run-network.ts';
 import { runningPid, type SupervisedProcess } from '../../packages/cli/src/network/supervised-process.ts';
 
-export type Result = { hash: string; height: number; index: number; code: number };
+export type Result = { hash: string; height: number; index: number; code: number; outputs: unknown[] };
 export type BlockJson = {
   height: number;
   timeMs: number;
@@ -23,6 +23,8 @@ export type BlockJson = {
 const validityMs = 300_000;
 /** Often, so that a short test sees some. */
 export const snapshotEveryBlocks = 20;
+export const votingMs = 3_000;
+const votingRules = { validators: { votingMs, noticeBlocks: 2 } };
 const upMsMax = 60_000;
 const logLinesMax = 60;
 const portTries = 200;
@@ -72,6 +74,10 @@ export class TestMember {
   async stop(): Promise<void> {
     await this.#process?.stop();
     this.#process = undefined;
+  }
+
+  did(): string {
+    return this.#organization.keys.profile.did;
   }
 
   pid(): number | undefined {
@@ -143,7 +149,10 @@ export class TestNetwork {
     const parent = mkdtempSync(join(tmpdir(), 'salus-network-'));
     const basePort = await freeBasePort();
     const dir = join(parent, 'net');
-    const network = new TestNetwork(dir, await createNetwork({ dir, validators, basePort, snapshotEveryBlocks }));
+    const network = new TestNetwork(
+      dir,
+      await createNetwork({ dir, validators, basePort, snapshotEveryBlocks, votingRules }),
+    );
     await Promise.all(network.members.map((member) => member.start()));
     await network.settled();
     return network;

@@ -32,6 +32,8 @@ export type NetworkOptions = {
   host?: string;
   chain?: string;
   snapshotEveryBlocks?: number;
+  /** Rules of voting that differ from the defaults, as genesis has them. */
+  votingRules?: GenesisDocument['votingRules'];
   nowMs?: number;
 };
 
@@ -94,6 +96,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
     validators: made.map(({ publicKey, member }) => ({ publicKey, power: validatorPower, member: member.did })),
     members: made.map(({ member }) => member),
     parameters: {},
+    ...(options.votingRules && { votingRules: options.votingRules }),
     ruleSets: [governance.jurisdictionUsa as unknown as JsonValue],
   };
   const peers: CometPeer[] = made.map(({ nodeSeed, ports }) => ({ id: nodeIdOf(nodeSeed), host, p2p: ports.p2p }));
