@@ -251,6 +251,11 @@ chain(
 );
 chain('anchorTooNew', 'below the anchor', [at(4)], anchor5);
 chain('anchorInvalid', 'an anchor without validators', [at(4)], { ...anchor5, validators: [] });
+chain('chainOther', 'another chain', [handover, changed(at(4), { chain: 'salus-other' })]);
+chain('commitPowerMissing', 'half of the votes absent', [
+  handover,
+  withVotes(at(5), (votes) => votes.with(0, absentVote).with(1, absentVote)),
+]);
 chain('validatorsUntrusted', 'without the handover', [at(4)]);
 chain('validatorsUntrusted', 'without the change', [handover, at(9)]);
 chain('commitSignatureInvalid', 'a vote for no block that nobody cast: receipts look at every one', [
@@ -336,6 +341,8 @@ const ofLunatic = evidenceOf(lunatic, at(6), at(4));
 evidence(null, 'equivocation', equivocation, at(5), at(5));
 evidence(null, 'amnesia', evidenceOf(forgotten, at(5), at(4)), at(5), at(5));
 evidence(null, 'lunatic', ofLunatic, at(4), at(6));
+const elsewhere = changed(at(6), { chain: 'salus-other', appHash: new Uint8Array(32) });
+evidence('chainOther', 'what was signed for another chain', evidenceOf(elsewhere, at(6), at(4)), at(4), at(6));
 evidence('evidenceHeight', 'another common block', ofLunatic, at(5), at(6));
 evidence(
   'evidenceHeight',

@@ -54,6 +54,11 @@ export class RpcSource implements LightProvider {
     this.#handovers = handovers;
   }
 
+  /** Host and port: what tells one node from another. */
+  get host(): string {
+    return this.#address.host;
+  }
+
   async lightBlock(height?: number): Promise<ReturnType<typeof lightBlockFromRpc>> {
     const commit = await this.#call('commit', height === undefined ? {} : { height: String(height) });
     const header = memberOf(memberOf(commit, 'signed_header'), 'header');

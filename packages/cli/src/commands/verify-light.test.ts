@@ -77,14 +77,16 @@ async function light(...args: string[]) {
 
 describe('R-LED-2 R-LED-3 salus light', () => {
   test('wrong command lines exit with 2', async () => {
-    const url = 'http://127.0.0.1:1';
+    const [url, other] = ['http://127.0.0.1:1', 'http://127.0.0.1:2'] as const;
     for (const args of [
       ['--primary', url],
       ['--primary', 'file:///etc/passwd', '--witness', url],
       ['--primary', 'http://user:word@127.0.0.1:1', '--witness', url],
-      ['--primary', url, '--witness', url, '--trust-level', 'half'],
-      ['--primary', url, '--witness', url, '--trusting-period', '21'],
-      ['--primary', url, '--witness', url, '--height', '0'],
+      ['--primary', url, '--witness', `${url}/`],
+      ['--primary', url, '--witness', other, '--witness', other],
+      ['--primary', url, '--witness', other, '--trust-level', 'half'],
+      ['--primary', url, '--witness', other, '--trusting-period', '21'],
+      ['--primary', url, '--witness', other, '--height', '0'],
     ]) {
       expect((await light(...args)).code, args.join(' ')).toBe(2);
     }
@@ -92,7 +94,10 @@ describe('R-LED-2 R-LED-3 salus light', () => {
 
   test('a source that nobody runs, and a height to come', async () => {
     const silent = 'http://127.0.0.1:1';
-    expect(await light('--primary', silent, '--witness', silent)).toMatchObject({ code: 1, json: { code: 181 } });
+    expect(await light('--primary', silent, '--witness', 'http://127.0.0.1:2')).toMatchObject({
+      code: 1,
+      json: { code: 181 },
+    });
     const [primary, witness] = [await rpc(), await rpc()];
     expect(await light('--primary', primary, '--witness', witness, '--height', '9')).toMatchObject({
       code: 1,

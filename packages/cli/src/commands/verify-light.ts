@@ -139,6 +139,10 @@ export const addLight: AddCommand = (program, cli) => {
     .action(
       cli.action<LightCommandOptions, []>(async (options) => {
         if (options.witness.length === 0) throw usageFault('Name at least one --witness.');
+        // A source cannot bear witness for itself.
+        const sources = [options.primary, ...options.witness].map((address) => new RpcSource(address, '').host);
+        if (new Set(sources).size < sources.length)
+          throw usageFault('Name every source once: each must be another node.');
         try {
           const store = readStore(options.store);
           const block = await follow(options, store);
