@@ -1,5 +1,6 @@
 import type { RouteDefinition } from '../route.ts';
 import { accessRoutes } from './access.ts';
+import { custodyRoutes } from './custody.ts';
 import { eventRoutes } from './events.ts';
 import { fhirRoutes } from './fhir.ts';
 import { historyRoutes } from './history.ts';
@@ -19,5 +20,6 @@ export const routes = {
   ...historyRoutes,
   ...recordRoutes,
   ...staffRoutes,
+  ...custodyRoutes,
   ...fhirRoutes,
 } satisfies Record<string, RouteDefinition>;

@@ -16,7 +16,8 @@ interface Options extends GlobalOptions {
 const accessesShown = 20;
 
 function line({ timeMs, who, purpose, exit, outcome, reason, records, path, verified }: CheckedAccess): string {
-  const what = outcome === 'released' ? `${records} records` : `refused (${reason})`;
+  const given = outcome === 'released' ? `${records} records` : outcome;
+  const what = outcome === 'denied' ? `refused (${reason})` : given;
   const inOrder = path === 'local' ? 'log only' : 'proven';
   const proof = verified ? inOrder : 'NOT PROVEN';
   return `  ${new Date(timeMs).toISOString()}  ${purpose.padEnd(8)} ${exit.padEnd(10)} ${what.padEnd(14)} ${proof}  ${who}`;

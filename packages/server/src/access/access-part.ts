@@ -11,6 +11,7 @@ import { recordsOf } from '../records/records-part.ts';
 import { accountingOf } from './accounting.ts';
 import { type AuthorityInput, attestAuthority, authoritiesAbout, endAuthority } from './authorities.ts';
 import { openCaseOfRevokedKey } from './cases.ts';
+import { auditOf, type MergeInput, mergePatients } from './custody.ts';
 import { AccessDesk } from './desk.ts';
 import { AccessErrorCodes, accessErrors } from './errors.ts';
 import { Exchange } from './exchange.ts';
@@ -98,11 +99,13 @@ class Mounts {
     const { mounter, chain, nowMs } = this.#context;
     mounter.mount(routes.createLinkingCode, async ({ params, body, requester }) => {
       const desk = this.#desk(params.slug);
-      const { subject } = requireOwnStaff(requester, params.slug);
+      const staff = requireOwnStaff(requester, params.slug);
       // Whoever holds a code becomes the patient: not everybody who works here may make one.
-      if (subject.kind !== 'system') this.#staffAs(linkingRoles, requester, params.slug);
+      if (staff.subject.kind !== 'system') this.#staffAs(linkingRoles, requester, params.slug);
       const patient = desk.records.patients.byId(body.patient);
       if (patient === undefined) throw new RuleFault(AccessErrorCodes.patientUnknown);
+      // Who made it is on record before there is a code, so that there is none without a trace.
+      await desk.note(staff, 'linking', patient.did);
       return { ...(await desk.linking.createCode(patient.did, nowMs())), patient: patient.did };
     });
     mounter.mount(routes.openLink, ({ params, body }) => {
@@ -234,6 +237,18 @@ class Mounts {
     });
   }
 
+  custody(): void {
+    const { mounter } = this.#context;
+    mounter.mount(routes.audit, async ({ params, query, requester }) => {
+      this.#staffAs(['officer'], requester, params.slug);
+      return await auditOf(this.#desk(params.slug), query);
+    });
+    mounter.mount(routes.mergePatients, async ({ params, body, requester }) => {
+      const staff = this.#staffAs(linkingRoles, requester, params.slug);
+      return { transaction: await mergePatients(this.#desk(params.slug), staff, body as MergeInput) };
+    });
+  }
+
   history(): void {
     const { mounter } = this.#context;
     mounter.mount(routes.history, async ({ params, body, requester, reply }) => {
@@ -287,6 +302,7 @@ export const accessPart: NodePart = {
     mounts.requests();
     mounts.emergencies();
     mounts.accounting();
+    mounts.custody();
     mounts.history();
     mountStaff(context);
     mounts.authorities();

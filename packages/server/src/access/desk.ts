@@ -14,12 +14,21 @@ import {
 } from '@salus/protocol';
 import { encodeSealed, openSealed, parseSealed, sealPayload } from '@salus/vault';
 import { Compile } from 'typebox/compile';
+import type { Requester } from '../auth/requester.ts';
 import { organizationTopic } from '../events/notices.ts';
 import { AccountingIndex } from '../gate/accounting-index.ts';
 import { authorityName } from '../gate/acting.ts';
-import { commitDisclosure, type Disclosure, disclosureFormat, type LoggedDisclosure } from '../gate/disclosure.ts';
+import {
+  commitDisclosure,
+  type Disclosure,
+  disclosureFormat,
+  type LoggedDisclosure,
+  type StaffAct,
+} from '../gate/disclosure.ts';
 import { LedgerFacts } from '../gate/facts.ts';
 import { ConsentGate } from '../gate/gate.ts';
+import { LogAnchor } from '../gate/log-anchor.ts';
+import { newDisclosureId } from '../gate/made.ts';
 import { LedgerRecorder } from '../gate/recorder.ts';
 import type { NodeContext } from '../node/start-node.ts';
 import { staffDid } from '../orgs/staff.ts';
@@ -54,6 +63,7 @@ export class AccessDesk {
   readonly index: AccountingIndex;
   readonly facts: LedgerFacts;
   readonly recorder: LedgerRecorder;
+  readonly logAnchor: LogAnchor;
   readonly linking: Linking;
   readonly lateGlasses: LateGlasses;
   readonly #context: NodeContext;
@@ -104,6 +114,7 @@ export class AccessDesk {
       clockMs,
       onError,
     });
+    this.logAnchor = new LogAnchor({ organization, reader, log: vault.log, onError });
     const nowMs = (): number => this.facts.nowMs();
     const { facts, recorder } = this;
     records.useGate(new ConsentGate({ organization: did, resources, facts, log: vault.log, recorder, nowMs, clockMs }));
@@ -113,12 +124,14 @@ export class AccessDesk {
     this.#inbox.start();
     this.#exchange.listen(() => this.#inbox.arrived());
     this.recorder.wake();
+    this.logAnchor.start();
     this.lateGlasses.start();
   }
 
   async close(): Promise<void> {
     await this.#inbox.close();
     await this.lateGlasses.close();
+    await this.logAnchor.close();
     await this.recorder.close();
   }
 
@@ -275,6 +288,23 @@ export class AccessDesk {
     if (content === undefined) return false;
     await this.records.content.put('glass', id, entry.patient, content);
     return true;
+  }
+
+  /**
+   * Writes down what staff does about a patient that gives nothing out, and decides who may: in the synced log before it
+   * takes effect, anchored with what is routine, and so in the patient's accounting and in the audit, by person.
+   */
+  async note(requester: Requester, exit: StaffAct, patient: Did): Promise<void> {
+    const purpose = 'HOPERAT';
+    const disclosure: Disclosure = {
+      ...{ format: disclosureFormat, id: newDisclosureId(), patient, custodian: this.did },
+      requester: this.facts.requesterOf({ requester, purpose, action: 'read', exit: 'read' }),
+      ...{ purpose, action: exit, exit, outcome: 'issued', reason: 'permitted' },
+      ...{ obligations: [], flags: [], records: [], timeMs: this.facts.nowMs() },
+    };
+    const logged: LoggedDisclosure = { disclosure, ...commitDisclosure(disclosure), path: 'batch' };
+    await this.records.vault.log.append(utf8(JSON.stringify(logged)), this.#context.clockMs());
+    this.recorder.wake();
   }
 
   /**

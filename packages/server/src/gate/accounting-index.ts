@@ -1,6 +1,6 @@
 import { type Did, utf8, utf8Text } from '@salus/protocol';
 import { openColumn, sealColumn, type Vault } from '@salus/vault';
-import type { Migration, Store } from '../store/database.ts';
+import type { Migration, Row, Store } from '../store/database.ts';
 import type { LoggedDisclosure } from './disclosure.ts';
 
 export const accountingMigrations: readonly Migration[] = [
@@ -60,10 +60,22 @@ export class AccountingIndex {
   /** Everything about one patient, newest first. */
   of(patient: Did): AccountedDisclosure[] {
     const rows = this.#store.all('SELECT * FROM accesses WHERE patient = ? ORDER BY sequence DESC', patient);
-    return rows.map((row) => {
-      const place = ['accesses', 'sealed', String(row.sequence)];
-      const entry: LoggedDisclosure = JSON.parse(utf8Text(openColumn(this.#key, place, row.sealed as Uint8Array)));
-      return row.hash === null ? entry : { ...entry, hash: String(row.hash) };
-    });
+    return rows.map((row) => this.#open(row));
+  }
+
+  /** Everything about everybody, newest first, from below a place in the log. */
+  latest(before: number, limit: number): { sequence: number; entry: AccountedDisclosure }[] {
+    const rows = this.#store.all(
+      'SELECT * FROM accesses WHERE sequence < ? ORDER BY sequence DESC LIMIT ?',
+      before,
+      limit,
+    );
+    return rows.map((row) => ({ sequence: Number(row.sequence), entry: this.#open(row) }));
+  }
+
+  #open(row: Row): AccountedDisclosure {
+    const place = ['accesses', 'sealed', String(row.sequence)];
+    const entry: LoggedDisclosure = JSON.parse(utf8Text(openColumn(this.#key, place, row.sealed as Uint8Array)));
+    return row.hash === null ? entry : { ...entry, hash: String(row.hash) };
   }
 }

@@ -1,6 +1,9 @@
 import { type Commitment, canonicalJson, commit, type Did, type JsonValue, utf8 } from '@salus/protocol';
 import type { Exit } from './question.ts';
 
+/** What staff does about a patient that gives nothing out, and decides who may. */
+export type StaffAct = 'linking' | 'merging';
+
 export const disclosureFormat = 'salus-disclosure/1';
 
 /**
@@ -21,9 +24,9 @@ export interface Disclosure {
   action: string;
   /**
    * `emergency`: a window that was opened while the ledger could not commit; nothing went out yet. `linking`: somebody
-   * made a code with which a wallet becomes this patient's.
+   * made a code with which a wallet becomes this patient's. `merging`: somebody had this patient taken for another one.
    */
-  exit: Exit | 'emergency' | 'linking';
+  exit: Exit | 'emergency' | StaffAct;
   outcome: 'released' | 'denied' | 'opened' | 'written' | 'issued';
   /** Stable reason code of the decision. */
   reason: string;

@@ -153,6 +153,7 @@ export class LedgerFacts implements FactSource {
     const { organization, subject, roles } = requester;
     // A patient for whom an organisation speaks is nobody of that organisation: what it may do is not theirs to do.
     if (subject.kind === 'patient') return somebody;
+    if (!this.#isInStanding(organization.did)) return somebody;
     if (subject.kind === 'system') return { did: undefined, organization: organization.did, roles };
     const did = isDid(subject.id) ? subject.id : this.#parts.personOf(organization.did, subject.id);
     const known = did && identity.participant(this.#parts.reader, did);
@@ -164,6 +165,12 @@ export class LedgerFacts implements FactSource {
     const speaks = known.kind === 'practitioner' && known.registeredBy === organization.did;
     if (!speaks || known.status !== 'active') return somebody;
     return { did, organization: organization.did, roles: known.roles };
+  }
+
+  /** A member that the consortium suspended (governance) opens nothing elsewhere; care in its own house goes on. */
+  #isInStanding(organization: Did): boolean {
+    const { reader, organization: own } = this.#parts;
+    return organization === own || identity.isInStanding(identity.organisation(reader, organization), this.nowMs());
   }
 
   #requester(

@@ -3,6 +3,7 @@ import { linkingMigrations } from '../access/linking.ts';
 import { relationshipMigrations } from '../access/relationships.ts';
 import { accountingMigrations } from '../gate/accounting-index.ts';
 import { contentMigrations } from '../gate/content-store.ts';
+import { logHeadMigrations } from '../gate/log-anchor.ts';
 import { staffMigrations } from '../orgs/staff-directory.ts';
 import { recordMigrations } from '../records/migrations.ts';
 import type { Migration } from './database.ts';
@@ -44,4 +45,5 @@ export const organizationMigrations: readonly Migration[] = [
   ...inboxMigrations,
   ...staffMigrations,
   ...inboxRetryMigrations,
+  ...logHeadMigrations,
 ];
