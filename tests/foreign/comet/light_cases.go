@@ -16,6 +16,7 @@ import (
 	"github.com/cometbft/cometbft/light/provider"
 	lightstore "github.com/cometbft/cometbft/light/store/db"
 	"github.com/cometbft/cometbft/types"
+	"github.com/cometbft/cometbft/version"
 )
 
 type stepCase struct {
@@ -266,7 +267,7 @@ func makeCases(seed int64, chains int) *casesFile {
 	rng := rand.New(rand.NewSource(seed))
 	f := &casesFile{
 		About: "What CometBFT's light client says of seeded chains, forks and forgeries. Blocks are named by their place in `blocks`.",
-		Comet: "0.38.26", Seed: seed, places: map[string]int{},
+		Comet: version.TMCoreSemVer, Seed: seed, places: map[string]int{},
 	}
 	for i := 0; i < chains; i++ {
 		length := int64(8 + rng.Intn(9))
