@@ -1,5 +1,5 @@
 /** The access scenarios of practice, through the real gate and the real interfaces (R-CON lines). */
-import { utf8 } from '@salus/protocol';
+import { randomBytes, toBase64url, utf8 } from '@salus/protocol';
 import { registerStaff } from '@salus/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seenBy } from './exits.ts';
@@ -389,5 +389,23 @@ describe('R-CON-1 scenarios 33, 35, 36', () => {
     expect((await stream.next()).done).toBe(false);
     await patient.revoke(directive);
     expect((await stream.next()).done).toBe(true);
+  });
+});
+
+describe('R-LED-6 R-CON-1 a member that two classes suspended in an emergency', () => {
+  it('opens nothing elsewhere, whatever was granted to it, cares on for its own, and is back when it ends', async () => {
+    const guest = await world.staff('practice', 'doctor');
+    const patient = await (await world.patient('hospital', [lab('a')])).link();
+    await patient.grant({ grantees: [{ kind: 'organization', id: world.org('practice').profile.did }] });
+    const own = await world.patient('practice', [lab('b')]);
+    const shown = async () => [(await seen(patient, guest)).length, (await seen(own, guest)).length];
+    expect(await shown()).toEqual([2, 2]);
+    const member = world.org('practice').profile.did;
+    const reason = toBase64url(randomBytes(32));
+    const cosigners = [world.org('regulator').keys.signer()];
+    await world.org('hospital').execute([{ type: 'governance/suspendInEmergency', member, reason }], { cosigners });
+    expect(await shown()).toEqual([0, 2]);
+    await world.pass(8 * dayMs);
+    expect(await shown()).toEqual([2, 2]);
   });
 });
