@@ -45,7 +45,8 @@ const ADVICE: Record<LedgerErrorName, string> = {
     'the first start or a restore in this directory was interrupted; remove the directory and start again',
   directoryDamaged: 'the data directory is damaged; restore it from a backup or from another member',
   directoryEmpty: 'there is no ledger in this directory; give a genesis document to create one',
-  storeTruncated: 'the file of the state store has lost its end; restore the directory from a backup or another member',
+  storeTruncated:
+    'the file of the state store is damaged or has lost its end; restore the directory from a backup or another member',
   directoryNotEmpty: 'a snapshot is restored into an empty directory; choose another one',
   validatorKeyMismatch: 'the validator key is not the one that the genesis document names; use that key',
   directoryOtherEngine: 'the blocks here were ordered by a consensus of several; start this member with that engine',

@@ -25,6 +25,8 @@ export type OpenOptions = {
   validatorKey?: Uint8Array;
   kernel: Kernel;
   verifyWorkers?: number;
+  /** Reads every page of the store before it is mapped: a damaged one could end the process. For whoever examines it. */
+  everyPage?: boolean;
   /** Length of the files of the block log; a disk that is small takes short ones. */
   segmentBytes?: number;
   /** Milliseconds since 1970; tests bring their own. */
@@ -66,7 +68,7 @@ async function openWith<D extends DirectoryInfo>(
     const directory = prepare(files, options);
     const paths = directoryPaths(dir);
     const isWhole = directoryState(files, dir) === 'whole';
-    const problem = isWhole ? await storeFileProblem(files, paths.store) : undefined;
+    const problem = isWhole ? await storeFileProblem(files, paths.store, options.everyPage) : undefined;
     if (problem) throw ledgerError('storeTruncated', problem);
     store = new Store(paths.store);
     if (!isWhole) {

@@ -47,6 +47,28 @@ describe('R-LED-1 a store whose file has lost its end', () => {
     await (await open()).close();
   });
 
+  it('and whose pages lead nowhere is found where every page is looked at', async () => {
+    await preloadState(dir, network, entries);
+    const whole = readFileSync(file());
+    expect(await storeFileProblem(nodeFiles, storeDir(), true)).toBeUndefined();
+    // The root of the main table, in both of the first pages, then the kind of the page that the root is.
+    const root = Number(whole.readBigUInt64LE(136));
+    for (const change of [
+      (bytes: Buffer) => [0, pageBytes].map((page) => bytes.writeBigUInt64LE(2n ** 40n, page + 136)),
+      (bytes: Buffer) =>
+        [0, pageBytes].map((page) =>
+          bytes.writeUInt16LE(0, Number(bytes.readBigUInt64LE(page + 136)) * pageBytes + 18),
+        ),
+      (bytes: Buffer) => bytes.fill(0xff, root * pageBytes + 24, root * pageBytes + 40),
+    ]) {
+      const damaged = Buffer.from(whole);
+      change(damaged);
+      writeFileSync(file(), damaged);
+      const examined = openLedger({ dir, genesis, validatorKey, kernel: makeKernel(), everyPage: true });
+      await expect(examined).rejects.toMatchObject({ code: LedgerErrorCodes.storeTruncated });
+    }
+  });
+
   it('is told from one whose last pages are free and were never written', async () => {
     await preloadState(dir, network, entries);
     const whole = readFileSync(file());

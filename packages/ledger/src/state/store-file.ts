@@ -32,22 +32,22 @@ type PageRead = (page: bigint) => Buffer | undefined;
 const noPage = 0xffff_ffff_ffff_ffffn;
 
 /**
- * What is wrong with the length of the store's file, undefined where nothing is. A file may be shorter than its last
- * page number says where the pages at its end are free ones that were never written: only a page that a table uses is
- * missed.
+ * What is wrong with the store's file, undefined where nothing is: its length, and where `everyPage` is asked for, also
+ * what leads from page to page. A file may be shorter than its last page number says where the pages at its end are free
+ * ones that were never written: only a page that a table uses is missed.
  */
-export async function storeFileProblem(files: Files, dir: string): Promise<string | undefined> {
+export async function storeFileProblem(files: Files, dir: string, everyPage = false): Promise<string | undefined> {
   const path = `${dir}/${storeFileName}`;
   if (!files.exists(path)) return `${storeFileName} is missing`;
   const file = await files.open(path, 'read');
   try {
-    return lengthProblem(file);
+    return fileProblem(file, everyPage);
   } finally {
     await file.close();
   }
 }
 
-function lengthProblem(file: LedgerFile): string | undefined {
+function fileProblem(file: LedgerFile, everyPage: boolean): string | undefined {
   const bytes = file.size();
   const first = readMeta(file, 0);
   if (!first) return 'it does not begin as a store does';
@@ -56,10 +56,12 @@ function lengthProblem(file: LedgerFile): string | undefined {
   if (!second) return `${bytes} bytes, without its second page`;
   const meta = second.transaction > first.transaction ? second : first;
   const wanted = (meta.lastPage + 1n) * BigInt(meta.pageBytes);
-  if (BigInt(bytes) >= wanted) return undefined;
+  const isLong = BigInt(bytes) >= wanted;
+  if (isLong && !everyPage) return undefined;
   const read: PageRead = (page) => readPage(file, page, meta.pageBytes);
   const isWhole = meta.roots.every((root) => isTableWhole(root, read, meta.pageBytes, bytes));
-  return isWhole ? undefined : `${bytes} bytes of ${wanted}`;
+  if (isWhole) return undefined;
+  return isLong ? 'its pages do not lead to each other' : `${bytes} bytes of ${wanted}`;
 }
 
 function readMeta(file: LedgerFile, position: number): Meta | undefined {

@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import {
   builtInContracts,
   createKernel,
   type GenesisDocument,
+  type IterableView,
   parseGenesis,
   type StateReader,
   stateReader,
@@ -10,10 +11,12 @@ import {
 import {
   type BlockContent,
   CometErrorCodes,
+  DurableApplication,
   type Found,
   type Ledger,
   LedgerErrorCodes,
   openLedger,
+  type Report,
 } from '@salus/ledger';
 import {
   canonicalJson,
@@ -26,7 +29,7 @@ import {
   utf8,
 } from '@salus/protocol';
 import { addErrorTable, setErrorStatus } from '../http/problems.ts';
-import { type DataDirectory, ledgerPath, validatorKeyPath } from './data-directory.ts';
+import { cometPath, type DataDirectory, ledgerPath, validatorKeyPath } from './data-directory.ts';
 import { NodeErrorCodes, NodeFault } from './errors.ts';
 import type {
   BlockEvents,
@@ -214,15 +217,36 @@ export class EngineLedger implements LedgerAccess {
   }
 }
 
-async function openOf(directory: DataDirectory, clock: () => number = Date.now): Promise<Ledger> {
+async function openOf(directory: DataDirectory, clock: () => number = Date.now, everyPage = false): Promise<Ledger> {
   const dir = ledgerPath(directory.root);
   const validatorKey = readSeed(directory.root);
-  return await openLedger({ dir, genesis: genesisOf(directory), validatorKey, kernel: createKernel(), clock });
+  const genesis = genesisOf(directory);
+  return await openLedger({ dir, genesis, validatorKey, kernel: createKernel(), clock, everyPage });
 }
 
 /** Opens the embedded engine of a data directory; the first time it makes the chain of the genesis document. */
 export async function openEmbeddedLedger(directory: DataDirectory, clock?: () => number): Promise<LedgerAccess> {
   return new EngineLedger(await openOf(directory, clock));
+}
+
+interface Examined {
+  view(): IterableView;
+  doctor(): Promise<Report> | Report;
+  replay(): Promise<Report> | Report;
+  close(): Promise<void>;
+}
+
+/** Where CometBFT orders, headers and votes stand in its own store; the rest is examined in the same way. */
+async function openExamined(directory: DataDirectory): Promise<Examined> {
+  if (!existsSync(cometPath(directory.root))) return await openOf(directory);
+  const dir = ledgerPath(directory.root);
+  const application = await DurableApplication.open({ dir, genesis: genesisOf(directory), kernel: createKernel() });
+  return {
+    view: () => application.state.durable,
+    doctor: () => application.doctor(),
+    replay: () => application.replay(),
+    close: () => application.close(),
+  };
 }
 
 export interface LedgerExamination {
@@ -240,7 +264,7 @@ export async function examineLedger(
   replay: boolean,
   withState: (state: StateReader) => void,
 ): Promise<LedgerExamination> {
-  const ledger = await openOf(directory);
+  const ledger = await openOf(directory, Date.now, true);
   try {
     withState(stateReader(ledger.view()));
     const { blocks, transactions, problems } = await ledger.doctor();
