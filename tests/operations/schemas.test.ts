@@ -20,7 +20,7 @@ import Schema from 'typebox/schema';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const folder = join(import.meta.dirname, '../../docs/schemas');
-const names = readdirSync(folder).map((name) => name.replace('.schema.json', ''));
+const names = readdirSync(folder).flatMap((name) => /^(.*)\.schema\.json$/.exec(name)?.[1] ?? []);
 const schemaOf = (name: string) => JSON.parse(readFileSync(join(folder, `${name}.schema.json`), 'utf8'));
 /** Documents by the schema that describes them. */
 const written = new Map<string, unknown[]>();

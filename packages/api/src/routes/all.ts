@@ -1,6 +1,7 @@
 import type { RouteDefinition } from '../route.ts';
 import { accessRoutes } from './access.ts';
 import { custodyRoutes } from './custody.ts';
+import { delegateRoutes } from './delegates.ts';
 import { eventRoutes } from './events.ts';
 import { fhirRoutes } from './fhir.ts';
 import { historyRoutes } from './history.ts';
@@ -17,6 +18,7 @@ export const routes = {
   ...eventRoutes,
   ...accessRoutes,
   ...walletRoutes,
+  ...delegateRoutes,
   ...historyRoutes,
   ...recordRoutes,
   ...staffRoutes,

@@ -1,93 +1,27 @@
 import { resolve } from 'node:path';
-import { createInterface as createLines } from 'node:readline';
-import { isCancel, password } from '@clack/prompts';
 import type { consent } from '@salus/contracts';
 import { isDid } from '@salus/protocol';
 import type { Command } from 'commander';
-import type { CheckedAccess } from '../audit/verify-accounting.ts';
-import {
-  type AddCommand,
-  type Cli,
-  examples,
-  exitCodes,
-  type GlobalOptions,
-  integerOption,
-  urlDefault,
-  usageFault,
-} from '../cli.ts';
+import { type AddCommand, type Cli, examples, exitCodes, integerOption, urlDefault, usageFault } from '../cli.ts';
 import { approve, deny } from '../wallet/approvals.ts';
 import { type Choice, directiveText, give, giveEverywhere, revoke } from '../wallet/directives.ts';
-import { walletError } from '../wallet/errors.ts';
 import { link } from '../wallet/linking.ts';
-import { resumeUnsent } from '../wallet/outbox.ts';
-import { ownRecord, watch, whoLooked } from '../wallet/reading.ts';
 import { requestsOf } from '../wallet/requests.ts';
 import { sync } from '../wallet/sync.ts';
 import { Wallet } from '../wallet/wallet.ts';
-import { WalletVault } from '../wallet/wallet-file.ts';
 import { lockWallet } from '../wallet/wallet-lock.ts';
+import { addDelegate } from './wallet-delegate.ts';
+import { alone, open, passphrase, refusalText, untilOf, using, type WalletOptions } from './wallet-options.ts';
+import { addReading, addSession } from './wallet-reading.ts';
 
 const walletDirDefault = '.wallet';
-const unitMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 const usesMax = 1_000_000;
-const secondMs = 1_000;
-const watchSecondsMax = 86_400;
-
-interface WalletOptions extends GlobalOptions {
-  wallet: string;
-}
-
-/** `30m`, `12h`, `7d` from now on. */
-function untilOf(duration: string): number {
-  const match = /^(\d{1,5})([mhd])$/.exec(duration);
-  const unit = match?.[2] === undefined ? undefined : unitMs[match[2]];
-  if (match === null || unit === undefined) throw walletError('durationInvalid');
-  return Date.now() + Number(match[1]) * unit;
-}
-
-async function passphrase(): Promise<string> {
-  const given = process.env.SALUS_WALLET_PASSPHRASE;
-  if (given !== undefined) return given;
-  if (!process.stdin.isTTY) throw usageFault('Set SALUS_WALLET_PASSPHRASE, or run it on a terminal.');
-  // What is typed is not shown, and never becomes part of a history or a log.
-  const typed = await password({ message: 'Passphrase of the wallet' });
-  if (isCancel(typed)) throw usageFault('Nothing was done.');
-  return typed;
-}
-
-/** For reading only: another process may write meanwhile, and what is read is whole all the same. */
-async function open({ wallet }: WalletOptions): Promise<Wallet> {
-  return Wallet.open(resolve(wallet), await passphrase());
-}
-
-/** For a command that writes: no other process does meanwhile. */
-async function alone<T>(options: WalletOptions, work: (wallet: Wallet) => Promise<T>): Promise<T> {
-  const dir = resolve(options.wallet);
-  const secret = await passphrase();
-  if (!WalletVault.exists(dir)) throw walletError('walletMissing');
-  const unlock = lockWallet(dir);
-  try {
-    return await work(Wallet.open(dir, secret));
-  } finally {
-    unlock();
-  }
-}
-
-const refusalText = (hash: string): string => `The ledger refused ${hash}: what it says did not come to be.`;
-
-/** For one command that decides something: alone, and after what an earlier command left behind was sent. */
-function using<T>(cli: Cli, options: WalletOptions, work: (wallet: Wallet) => T | Promise<T>): Promise<T> {
-  return alone(options, async (wallet) => {
-    const { refused } = await resumeUnsent(wallet);
-    for (const hash of refused) cli.say(refusalText(hash), options);
-    return await work(wallet);
-  });
-}
 
 function addStart(wallet: Command, cli: Cli): void {
   wallet
     .command('create')
     .description('Makes a new wallet: a root secret that never leaves this directory, sealed with a passphrase.')
+    .addHelpText('after', examples('salus wallet create --wallet ~/salus-wallet'))
     .action(
       cli.action<WalletOptions, []>(async (options) => {
         const secret = await passphrase();
@@ -107,6 +41,7 @@ function addStart(wallet: Command, cli: Cli): void {
     .argument('<code>', 'one-time code')
     .requiredOption('--org <slug>', 'organisation that gave the code')
     .option('--url <url>', 'address of its node', urlDefault)
+    .addHelpText('after', examples('salus wallet link ABCD-EFGH-IJKL-MNOP --org hospital --url http://127.0.0.1:8080'))
     .action(
       cli.action<WalletOptions & { org: string; url: string }, [string]>(async (options, code) => {
         const { custodian, did } = await using(cli, options, (own) => link(own, options.url, options.org, code));
@@ -117,6 +52,7 @@ function addStart(wallet: Command, cli: Cli): void {
   wallet
     .command('contexts')
     .description('Organisations this wallet is linked with, and your name at each: what a QR card shows.')
+    .addHelpText('after', examples('salus wallet contexts'))
     .action(
       cli.action<WalletOptions, []>(async (options) => {
         const { contexts } = (await open(options)).state;
@@ -132,6 +68,7 @@ function addRequests(wallet: Command, cli: Cli): void {
     .command('requests')
     .description('Who asks for what. Each is opened with your key and checked against the ledger.')
     .option('--all', 'answered and timed-out ones too')
+    .addHelpText('after', examples('salus wallet requests', 'salus wallet requests --all --json'))
     .action(
       cli.action<WalletOptions & { all?: boolean }, []>(async (options) => {
         const opened = await open(options);
@@ -167,6 +104,13 @@ function addDecisions(wallet: Command, cli: Cli): void {
     .option('--uses <n>', 'how many times', integerOption('--uses', 1, usesMax))
     .option('--what <part...>', 'less than what was asked for: categories, label:CODE, record:ID')
     .option('--except <part...>', 'left out of it')
+    .addHelpText(
+      'after',
+      examples(
+        'salus wallet approve REQUEST --for 7d',
+        'salus wallet approve REQUEST --what laboratory --except label:HIV --uses 2',
+      ),
+    )
     .action(
       cli.action<ApproveOptions, [string]>(async (options, id) => {
         const { uses, what, except } = options;
@@ -184,6 +128,7 @@ function addDecisions(wallet: Command, cli: Cli): void {
     .command('deny')
     .description('Denies a request, signed with your own key.')
     .argument('<request>', 'id of the request')
+    .addHelpText('after', examples('salus wallet deny REQUEST'))
     .action(
       cli.action<WalletOptions, [string]>(async (options, id) => {
         const value = await using(cli, options, (own) => deny(own, id));
@@ -245,7 +190,7 @@ function choiceOf(effect: 'permit' | 'deny', options: GrantOptions): Choice {
   };
 }
 
-function addDirectives(wallet: Command, cli: Cli): void {
+function addChoices(wallet: Command, cli: Cli): void {
   for (const [name, effect] of [
     ['grant', 'permit'],
     ['exclude', 'deny'],
@@ -266,6 +211,13 @@ function addDirectives(wallet: Command, cli: Cli): void {
       .option('--action <action...>', 'read, correct, share, compute', ['read'])
       .option('--for <duration>', 'how long: 30m, 12h, 7d')
       .option('--uses <n>', 'how many times', integerOption('--uses', 1, usesMax))
+      .addHelpText(
+        'after',
+        examples(
+          'salus wallet grant --org hospital --who role:nurse --what medications --for 30d',
+          'salus wallet exclude --everywhere --who person:did:salus:…',
+        ),
+      )
       .action(
         cli.action<GrantOptions, []>(async (options) => {
           const choice = choiceOf(effect, options);
@@ -280,11 +232,16 @@ function addDirectives(wallet: Command, cli: Cli): void {
         }),
       );
   }
+}
+
+function addDirectives(wallet: Command, cli: Cli): void {
+  addChoices(wallet, cli);
   wallet
     .command('revoke')
     .description('Ends directives at once.')
     .argument('<directive...>', 'ids')
     .option('--quiet', 'nobody is told')
+    .addHelpText('after', examples('salus wallet revoke DIRECTIVE', 'salus wallet revoke DIRECTIVE --quiet'))
     .action(
       cli.action<WalletOptions & { quiet?: boolean }, [string[]]>(async (options, ids) => {
         const value = await using(cli, options, (own) => revoke(own, ids, options.quiet === true));
@@ -294,6 +251,7 @@ function addDirectives(wallet: Command, cli: Cli): void {
   wallet
     .command('directives')
     .description('What you have decided.')
+    .addHelpText('after', examples('salus wallet directives'))
     .action(
       cli.action<WalletOptions, []>(async (options) => {
         const { directives, scheduled, unsent } = (await open(options)).state;
@@ -309,6 +267,7 @@ function addDirectives(wallet: Command, cli: Cli): void {
   wallet
     .command('sync')
     .description('Sends what has come due, and what an earlier command could not send to its end.')
+    .addHelpText('after', examples('salus wallet sync'))
     .action(
       cli.action<WalletOptions, []>(async (options) => {
         const value = await alone(options, (own) => sync(own));
@@ -322,94 +281,6 @@ function addDirectives(wallet: Command, cli: Cli): void {
         return { value, text: text.join('\n'), exitCode };
       }),
     );
-}
-
-function addReading(wallet: Command, cli: Cli): void {
-  wallet
-    .command('who-looked')
-    .description('Every access to your records, who, when, why and under which basis.')
-    .option('--org <slug>', 'at one organisation only')
-    .action(
-      cli.action<WalletOptions & { org?: string }, []>(async (options) => {
-        const opened = await open(options);
-        const contexts = options.org === undefined ? opened.state.contexts : [opened.context(options.org)];
-        const value = [];
-        for (const context of contexts) value.push(await whoLooked(opened, context));
-        const text = value.map(({ custodian, complete, entries, problems }) => {
-          const state = complete ? 'complete, as the ledger counts and proves' : 'NOT complete';
-          const wrong = problems.map((problem) => `  ! ${problem}`);
-          return [`${custodian} (${entries.length}, ${state})`, ...entries.map(describe), ...wrong].join('\n');
-        });
-        const exitCode = value.every(({ complete }) => complete) ? exitCodes.ok : exitCodes.failed;
-        return { value, text: text.join('\n'), exitCode };
-      }),
-    );
-  wallet
-    .command('history')
-    .description('Your own record, joined over all organisations that this wallet is linked with.')
-    .action(
-      cli.action<WalletOptions, []>(async (options) => {
-        const opened = await open(options);
-        const value = [];
-        for (const context of opened.state.contexts) value.push(await ownRecord(opened, context));
-        const text = value.map(({ custodian, entries, resources }) => {
-          const types = new Set(resources.map(({ resourceType }) => String(resourceType)));
-          return `${custodian}: ${entries} entries (${[...types].sort().join(', ')})`;
-        });
-        return { value, text: text.length === 0 ? 'Linked with nobody yet.' : text.join('\n') };
-      }),
-    );
-  wallet
-    .command('watch')
-    .description('Tells who asks, who was answered and who broke the glass, as it happens; a line each, until Ctrl-C.')
-    .option('--seconds <n>', 'ends by itself', integerOption('--seconds', 1, watchSecondsMax))
-    .action(
-      cli.action<WalletOptions & { seconds?: number }, []>(async (options) => {
-        const opened = await open(options);
-        const abort = new AbortController();
-        process.once('SIGINT', () => abort.abort());
-        if (options.seconds !== undefined) setTimeout(() => abort.abort(), options.seconds * secondMs).unref();
-        const tell = (notice: { custodian: string; type: string; data: unknown }): void => {
-          cli.print(
-            { value: notice, text: `${notice.custodian}: ${notice.type} ${JSON.stringify(notice.data)}` },
-            options,
-          );
-        };
-        await Promise.all(opened.state.contexts.map((context) => watch(opened, context, tell, abort.signal)));
-        return undefined;
-      }),
-    );
-}
-
-/** One process for many commands: a line of arguments in (JSON), a line with exit code and output back. */
-function addSession(wallet: Command): void {
-  wallet
-    .command('session')
-    .description(
-      'Reads commands from standard input, one JSON array of arguments a line, and answers each with a line.',
-    )
-    .action(async (_options, command: Command) => {
-      const { wallet: dir } = command.optsWithGlobals<WalletOptions>();
-      const { run } = await import('../program.ts');
-      for await (const line of createLines({ input: process.stdin })) {
-        let output = 'null';
-        const args: unknown = JSON.parse(line);
-        if (!Array.isArray(args) || !args.every((arg) => typeof arg === 'string'))
-          throw usageFault('A JSON array of texts.');
-        const out = (text: string): void => {
-          output = text;
-        };
-        const io = { out, err: () => undefined };
-        const code = await run(['--json', 'wallet', '--wallet', dir, ...args], io);
-        process.stdout.write(`{"code":${code},"output":${output}}\n`);
-      }
-    });
-}
-
-function describe(access: CheckedAccess): string {
-  const { timeMs, who, purpose, exit, outcome, records, verified } = access;
-  const proof = verified ? 'proven' : 'NOT PROVEN';
-  return `  ${new Date(timeMs).toISOString()} ${who}: ${outcome}, ${records} entries, ${purpose}, ${exit}, ${proof}`;
 }
 
 export const addWallet: AddCommand = (program, cli) => {
@@ -433,6 +304,7 @@ export const addWallet: AddCommand = (program, cli) => {
   addStart(wallet, cli);
   addRequests(wallet, cli);
   addDirectives(wallet, cli);
+  addDelegate(wallet, cli);
   addReading(wallet, cli);
   addSession(wallet);
 };

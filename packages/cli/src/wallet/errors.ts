@@ -18,7 +18,9 @@ export const WalletErrorCodes = {
   directiveUnfit: 813,
   walletInUse: 814,
   sendingUnknown: 815,
-  linkRefused: 816,
+  delegationUnknown: 816,
+  authorityUnknown: 817,
+  delegateUnknown: 818,
 } as const;
 
 export type WalletErrorName = keyof typeof WalletErrorCodes;
@@ -41,7 +43,9 @@ const advice: Readonly<Record<WalletErrorName, string>> = {
   walletInUse: 'Another process works with this wallet: wait until it has ended, or end it, and try again.',
   sendingUnknown:
     'The node did not answer. What you decided is signed and kept: `salus wallet sync` sends it again, never twice.',
-  linkRefused: 'The organisation did not take the link: ask it for a new code, and link again.',
+  delegationUnknown: 'You act for nobody there: `salus wallet delegate register` with a code that it gives you.',
+  authorityUnknown: 'There is no such authority: see `salus wallet delegate named`.',
+  delegateUnknown: 'The ledger knows nobody of that name who acts for patients: check the DID with the person.',
   durationInvalid: 'Write a duration as a number and a unit: 30m, 12h, 7d.',
 };
 

@@ -16,8 +16,8 @@ import type { Wallet } from './wallet.ts';
 import type { Linking, WalletContext } from './wallet-state.ts';
 
 const transactionLifeMs = 300_000;
-const signKeyName = 'sign-1';
-const sealKeyName = 'seal-1';
+export const signKeyName = 'sign-1';
+export const sealKeyName = 'seal-1';
 const refusalStatusMin = 400;
 const refusalStatusMax = 499;
 
@@ -26,7 +26,7 @@ function isRefusal(error: unknown): error is ApiError {
 }
 
 /** The custodian's key for sealed payloads, as the ledger has it. */
-function sealingKeyOf(entry: CborValue | undefined): EcPublicJwk {
+export function sealingKeyOf(entry: CborValue | undefined): EcPublicJwk {
   const isKey = typeof entry === 'object' && entry !== null && 'purpose' in entry && 'jwk' in entry;
   if (!isKey || entry.purpose !== 'encrypt') throw walletError('proofMissing');
   return parsePublicJwk(entry.jwk);
@@ -38,7 +38,7 @@ async function isBound(
   client: Client,
   { anchor, did, chain, custodian }: WalletContext,
 ): Promise<boolean> {
-  const { signing } = await wallet.keys(chain, custodian.did);
+  const { signing } = await wallet.keys({ chain, custodian });
   const entry = await provenValue(client, { anchor }, `identity/key/${did}/${signKeyName}`);
   if (typeof entry !== 'object' || entry === null || !('jwk' in entry)) return false;
   const { x, y } = parsePublicJwk(entry.jwk);
@@ -92,7 +92,7 @@ async function prepare(wallet: Wallet, url: string, slug: string, code: string, 
   const entry = await provenValue(open, { anchor }, `identity/key/${custodianDid}/${keyName}`);
   const custodian = { did: custodianDid as Did, slug, name, sealingKey: sealingKeyOf(entry) };
   const did = offer.patient as Did;
-  const { signing, sealing } = await wallet.keys(offer.chain, custodian.did);
+  const { signing, sealing } = await wallet.keys({ chain: offer.chain, custodian });
   const recovery = await generateRecoveryKey();
   const message: Message = {
     type: 'identity/bindPatient',

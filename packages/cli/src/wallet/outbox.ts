@@ -23,7 +23,13 @@ async function codeOnLedger(client: Client, hash: string): Promise<number | unde
 }
 
 function apply(wallet: Wallet, effect: Effect): void {
-  const { directives } = wallet.state;
+  const { directives, authorities } = wallet.state;
+  if (effect.kind === 'authority' && !authorities.some(({ id }) => id === effect.authority.id)) {
+    authorities.push(effect.authority);
+  }
+  if (effect.kind === 'authorityEnd') {
+    for (const authority of authorities.filter(({ id }) => id === effect.id)) authority.endedMs ??= effect.timeMs;
+  }
   if (effect.kind === 'directive' && !directives.some(({ id }) => id === effect.directive.id)) {
     directives.push(effect.directive);
   }
@@ -42,7 +48,7 @@ function settle(wallet: Wallet, unsent: Unsent, isDone: boolean): void {
 
 /** Sends the bytes; throws what the ledger refuses, and `sendingUnknown` where nobody says what became of them. */
 async function send(wallet: Wallet, unsent: Unsent): Promise<void> {
-  const client = await wallet.client(wallet.context(unsent.custodian));
+  const client = await wallet.client(wallet.contextOf(unsent));
   try {
     await client.submitTransaction({ body: utf8(unsent.transaction), query: { wait: 'commit' } });
   } catch (cause) {
@@ -67,7 +73,8 @@ export async function execute(
   { effect, keep }: { effect: Effect; keep?: () => void },
 ): Promise<{ hash: string }> {
   const custodian = context.custodian.did;
-  const unsent: Unsent = { custodian, messages, effect, ...(await signed(wallet, context, messages)) };
+  const signer = context.did;
+  const unsent: Unsent = { custodian, signer, messages, effect, ...(await signed(wallet, context, messages)) };
   wallet.state.unsent.push(unsent);
   keep?.();
   wallet.save();
@@ -83,7 +90,7 @@ export async function execute(
 
 /** Finds out what became of one that was left behind, and sends it where it is nowhere. Gives its end. */
 async function resume(wallet: Wallet, unsent: Unsent): Promise<'sent' | 'refused'> {
-  const context = wallet.context(unsent.custodian);
+  const context = wallet.contextOf(unsent);
   const client = await wallet.client(context);
   const code = await codeOnLedger(client, unsent.hash);
   if (code !== undefined) {

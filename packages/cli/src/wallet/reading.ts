@@ -40,19 +40,24 @@ async function fhir(wallet: Wallet, context: WalletContext, address: string): Pr
   return (await response.json()) as Bundle;
 }
 
+/** Everything of one patient that the gate lets this wallet read. */
+export async function everythingOf(wallet: Wallet, context: WalletContext, fhirId: string) {
+  const resources: Record<string, unknown>[] = [];
+  let next: string | undefined = `/org/${context.custodian.slug}/fhir/R4/Patient/${fhirId}/$everything`;
+  for (let page = 0; next !== undefined && page < pagesMax; page += 1) {
+    const bundle: Bundle = await fhir(wallet, context, next);
+    resources.push(...(bundle.entry ?? []).map((entry) => entry.resource));
+    next = bundle.link?.find(({ relation }) => relation === 'next')?.url;
+  }
+  return resources;
+}
+
 /** The patient's own record at one custodian: everything, with what may be kept from the patient left out by the gate. */
 export async function ownRecord(wallet: Wallet, context: WalletContext) {
-  const base = `/org/${context.custodian.slug}/fhir/R4`;
-  const found = await fhir(wallet, context, `${base}/Patient`);
+  const found = await fhir(wallet, context, `/org/${context.custodian.slug}/fhir/R4/Patient`);
   const resources: Record<string, unknown>[] = [];
   for (const { resource } of found.entry ?? []) {
-    if (resource.resourceType !== 'Patient') continue;
-    let next: string | undefined = `${base}/Patient/${resource.id}/$everything`;
-    for (let page = 0; next !== undefined && page < pagesMax; page += 1) {
-      const bundle: Bundle = await fhir(wallet, context, next);
-      resources.push(...(bundle.entry ?? []).map((entry) => entry.resource));
-      next = bundle.link?.find(({ relation }) => relation === 'next')?.url;
-    }
+    if (resource.resourceType === 'Patient') resources.push(...(await everythingOf(wallet, context, resource.id)));
   }
   return { custodian: context.custodian.slug, entries: resources.length, resources };
 }

@@ -1,5 +1,5 @@
 import { isSealedRequest, type SealedRequest, sealedContext } from '@salus/api';
-import { canonicalJson, type JsonValue, utf8, utf8Text } from '@salus/protocol';
+import { canonicalJson, type EcPublicJwk, type JsonValue, utf8, utf8Text } from '@salus/protocol';
 import { encodeSealed, openSealed, type SealedEnvelope, sealPayload } from '@salus/vault';
 import { walletError } from './errors.ts';
 import { provenValue } from './proofs.ts';
@@ -27,7 +27,7 @@ async function provenCommitment(wallet: Wallet, context: WalletContext, id: stri
 
 async function openContent(wallet: Wallet, context: WalletContext, id: string, commitment: string) {
   const client = await wallet.client(context);
-  const { sealing } = await wallet.keys(context.chain, context.custodian.did);
+  const { sealing } = await wallet.keys(context);
   const { envelopes } = await client.getSealed({ params: { commitment } });
   for (const envelope of envelopes) {
     try {
@@ -64,19 +64,20 @@ export async function findRequest(wallet: Wallet, id: string) {
   throw walletError('requestUnknown');
 }
 
-/** Seals for the custodian and for the wallet itself, and leaves the envelope at the node. Gives the commitment. */
+/** Seals for the custodian, the wallet itself and the others, and leaves the envelope at the node. Gives the commitment. */
 export async function sealFor(
   wallet: Wallet,
   context: WalletContext,
   type: string,
   id: string,
   content: unknown,
+  others: readonly EcPublicJwk[] = [],
 ): Promise<string> {
   const client = await wallet.client(context);
-  const { sealing } = await wallet.keys(context.chain, context.custodian.did);
+  const { sealing } = await wallet.keys(context);
   const sealed = await sealPayload({
     content: utf8(canonicalJson(content as JsonValue)),
-    recipients: [context.custodian.sealingKey, sealing.publicJwk],
+    recipients: [context.custodian.sealingKey, sealing.publicJwk, ...others],
     context: sealedContext(context.chain, type, id),
   });
   await client.putSealed({ body: encodeSealed(sealed.envelope) });

@@ -16,8 +16,20 @@ export interface WalletContext {
   /** Name of the signing key in key ids. */
   keyName: string;
   linkedMs: number;
-  /** For the day the root is lost: its commitment was registered with the keys. Belongs into the backup. */
-  recovery: EcPrivateJwk;
+  /** For the day the root is lost: its commitment was registered with a patient's keys. Belongs into the backup. */
+  recovery?: EcPrivateJwk;
+  /** The holder of the wallet acts for patients there; keys and name are others than those they have as a patient. */
+  role?: 'delegate';
+}
+
+/** An authority that the patient gave to somebody who acts for them. */
+export interface GivenAuthority {
+  id: string;
+  custodian: Did;
+  holder: Did;
+  givenMs: number;
+  content: { [name: string]: unknown };
+  endedMs?: number;
 }
 
 /** A directive that the patient gave, as it was signed. */
@@ -40,6 +52,8 @@ export interface Scheduled {
 export type Effect =
   | { kind: 'directive'; directive: GivenDirective }
   | { kind: 'revocation'; directives: string[]; timeMs: number }
+  | { kind: 'authority'; authority: GivenAuthority }
+  | { kind: 'authorityEnd'; id: string; timeMs: number }
   | { kind: 'none' };
 
 /**
@@ -48,6 +62,8 @@ export type Effect =
  */
 export interface Unsent {
   custodian: Did;
+  /** Who signs, where the wallet has two names at the custodian. */
+  signer?: Did;
   /** The signed bytes as text (JWS JSON); the ledger knows the same bytes again. */
   transaction: string;
   hash: string;
@@ -73,6 +89,9 @@ export interface WalletState {
   scheduled: Scheduled[];
   unsent: Unsent[];
   linking?: Linking;
+  /** Where the holder of the wallet acts for patients. */
+  delegations: WalletContext[];
+  authorities: GivenAuthority[];
 }
 
 export function emptyState(root: string, nowMs: number): WalletState {
@@ -84,5 +103,7 @@ export function emptyState(root: string, nowMs: number): WalletState {
     directives: [],
     scheduled: [],
     unsent: [],
+    delegations: [],
+    authorities: [],
   };
 }

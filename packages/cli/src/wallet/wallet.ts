@@ -14,14 +14,16 @@ import {
 } from '@salus/protocol';
 import { walletError } from './errors.ts';
 import { WalletVault } from './wallet-file.ts';
-import { emptyState, type WalletContext, type WalletState } from './wallet-state.ts';
+import { emptyState, type Unsent, type WalletContext, type WalletState } from './wallet-state.ts';
 
 const transactionLifeMs = 300_000;
 
 /** What keys a context has is decided by chain and custodian, so that a restored root finds them again. */
-function contextId(chain: string, custodian: Did): string {
-  return `${chain} ${custodian}`;
+function contextId({ chain, custodian, role }: KeyPlace): string {
+  return role === undefined ? `${chain} ${custodian.did}` : `${chain} ${custodian.did} ${role}`;
 }
+
+type KeyPlace = { chain: string; custodian: { did: Did }; role?: WalletContext['role'] };
 
 /**
  * A patient's wallet: root secret, one context for each custodian, and what was decided. It signs here and nowhere else;
@@ -43,8 +45,10 @@ export class Wallet {
 
   static open(dir: string, passphrase: string): Wallet {
     const { vault, state } = WalletVault.open(dir, passphrase);
-    // A wallet of an earlier version has no such list.
+    // A wallet of an earlier version has no such lists.
     state.unsent ??= [];
+    state.delegations ??= [];
+    state.authorities ??= [];
     return new Wallet(vault, state);
   }
 
@@ -61,12 +65,25 @@ export class Wallet {
     return found;
   }
 
-  async keys(chain: string, custodian: Did): Promise<PatientContext> {
-    return await deriveContext(fromBase64url(this.state.root), contextId(chain, custodian));
+  /** Where the holder of the wallet acts for patients of a custodian. */
+  delegation(custodian: string): WalletContext {
+    const found = this.state.delegations.find((context) => context.custodian.slug === custodian);
+    if (found === undefined) throw walletError('delegationUnknown', custodian);
+    return found;
+  }
+
+  /** The context that signed what is on its way. */
+  contextOf({ custodian, signer }: Unsent): WalletContext {
+    const delegation = this.state.delegations.find(({ did }) => did === signer);
+    return delegation ?? this.context(custodian);
+  }
+
+  async keys(place: KeyPlace): Promise<PatientContext> {
+    return await deriveContext(fromBase64url(this.state.root), contextId(place));
   }
 
   async signer(context: WalletContext): Promise<Signer> {
-    const { signing } = await this.keys(context.chain, context.custodian.did);
+    const { signing } = await this.keys(context);
     return signerFromJwk(`${context.did}#${context.keyName}`, signing.privateJwk);
   }
 

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { addSignature, type Did, parseTransaction, utf8 } from '@salus/protocol';
+import { addSignature, type Did, isDid, type Message, parseTransaction, utf8 } from '@salus/protocol';
 import { RuleFault } from '../http/problems.ts';
 import type { CommittedResult, LedgerAccess } from '../node/ledger-access.ts';
 import type { Organization } from '../orgs/organization.ts';
@@ -10,6 +10,8 @@ import { withLedger } from './outage.ts';
 export const linkingCodeLifeMs = 15 * 60_000;
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const codeChars = 16;
+/** Stands where a patient's pseudonym would: the code is for somebody who acts for patients. */
+const delegateMark = 'delegate';
 
 export const linkingMigrations: readonly Migration[] = [
   {
@@ -48,7 +50,16 @@ export class Linking {
     this.#ledger = ledger;
   }
 
-  async createCode(patient: Did, nowMs: number): Promise<{ code: string; expiresMs: number }> {
+  createCode(patient: Did, nowMs: number): Promise<{ code: string; expiresMs: number }> {
+    return this.#create(patient, nowMs);
+  }
+
+  /** A code with which somebody registers who acts for patients. */
+  createDelegateCode(nowMs: number): Promise<{ code: string; expiresMs: number }> {
+    return this.#create(delegateMark, nowMs);
+  }
+
+  async #create(whom: string, nowMs: number): Promise<{ code: string; expiresMs: number }> {
     const code = newCode();
     const expiresMs = nowMs + linkingCodeLifeMs;
     const { store } = this.#organization;
@@ -56,35 +67,56 @@ export class Linking {
       store.prepare('DELETE FROM linking_codes WHERE expires_ms <= ?').run(nowMs);
       store
         .prepare('INSERT INTO linking_codes (digest, did, expires_ms) VALUES (?, ?, ?)')
-        .run(digestOf(code), patient, expiresMs);
+        .run(digestOf(code), whom, expiresMs);
     });
     return { code, expiresMs };
   }
 
   /** The pseudonym that a code is for. */
   patientOf(code: string, nowMs: number): Did {
-    const row = this.#organization.store.get(
-      'SELECT did FROM linking_codes WHERE digest = ? AND expires_ms > ?',
-      digestOf(code),
-      nowMs,
-    );
-    if (row === undefined) throw new RuleFault(AccessErrorCodes.linkCodeUnknown);
-    return String(row.did) as Did;
+    const did = this.#find(code, nowMs);
+    if (!isDid(did)) throw new RuleFault(AccessErrorCodes.linkCodeUnknown);
+    return did;
+  }
+
+  /** Throws where a code is not one for somebody who acts for patients. */
+  checkDelegateCode(code: string, nowMs: number): void {
+    if (this.#find(code, nowMs) !== delegateMark) throw new RuleFault(AccessErrorCodes.linkCodeUnknown);
+  }
+
+  #find(code: string, nowMs: number): string | undefined {
+    const sql = 'SELECT did FROM linking_codes WHERE digest = ? AND expires_ms > ?';
+    const row = this.#organization.store.get(sql, digestOf(code), nowMs);
+    return row === undefined ? undefined : String(row.did);
   }
 
   /** Countersigns and commits what the wallet signed; the code is used up when that succeeded. */
   async confirm(code: string, transaction: string, nowMs: number): Promise<CommittedResult> {
     const patient = this.patientOf(code, nowMs);
+    return await this.#countersign(code, transaction, (message, signer) => {
+      return message.type === 'identity/bindPatient' && message.patient === patient && signer === patient;
+    });
+  }
+
+  /** The same for somebody who acts for patients: the wallet's own DID is what it registers. */
+  async confirmDelegate(code: string, transaction: string, nowMs: number): Promise<CommittedResult> {
+    this.checkDelegateCode(code, nowMs);
+    return await this.#countersign(code, transaction, (message, signer) => {
+      return message.type === 'identity/registerDelegate' && message.did === signer;
+    });
+  }
+
+  async #countersign(
+    code: string,
+    transaction: string,
+    fits: (message: Message, signer: Did) => boolean,
+  ): Promise<CommittedResult> {
     const bytes = utf8(transaction);
     const { payload, signatures } = parseTransaction(bytes);
-    const [message] = payload.messages;
-    const fits =
-      payload.messages.length === 1 &&
-      message?.type === 'identity/bindPatient' &&
-      message.patient === patient &&
-      signatures.length === 1 &&
-      signatures[0]?.did === patient;
-    if (!fits) throw new RuleFault(AccessErrorCodes.linkTransactionUnfit);
+    const [message, ...messages] = payload.messages;
+    const [signature, ...signers] = signatures;
+    const isOne = message !== undefined && signature !== undefined && messages.length + signers.length === 0;
+    if (!isOne || !fits(message, signature.did)) throw new RuleFault(AccessErrorCodes.linkTransactionUnfit);
     const signed = await addSignature(bytes, this.#organization.keys.signer());
     const committed = await withLedger(() => this.#ledger.submit(signed));
     if (committed.code !== 0) throw new RuleFault(committed.code, { detail: committed.log });

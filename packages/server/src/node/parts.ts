@@ -1,4 +1,5 @@
 import { accessPart } from '../access/access-part.ts';
+import { delegatesPart } from '../access/delegates.ts';
 import { exportPart } from '../export/export-part.ts';
 import { fhirPart } from '../fhir/fhir-part.ts';
 import { recordsPart } from '../records/records-part.ts';
@@ -14,4 +15,4 @@ export interface NodePart {
 }
 
 /** The parts of every node. A new part is added here and nowhere else. */
-export const nodeParts: readonly NodePart[] = [recordsPart, accessPart, exportPart, fhirPart];
+export const nodeParts: readonly NodePart[] = [recordsPart, accessPart, delegatesPart, exportPart, fhirPart];
