@@ -208,6 +208,23 @@ describe('R-REC-3 history', () => {
   });
 });
 
+describe('R-CON-1 versions that are denied', () => {
+  const hidden = { security: [{ system: 'http://terminology.hl7.org/CodeSystem/v3-ActCode', code: 'PSYTHPN' }] };
+
+  it('are not in the history, nor in its number; nor is it told to everybody that they were deleted', async () => {
+    await put('mixed', { valueString: 'plain' });
+    await put('mixed', { valueString: 'hidden', meta: hidden });
+    await put('mixed', { valueString: 'hidden too', meta: hidden });
+    expect((await call('/Observation/mixed')).status).toBe(404);
+    const history = await call('/Observation/mixed/_history');
+    expect([history.body.total, history.body.entry.length]).toEqual([1, 1]);
+    expect(history.text).not.toContain('hidden');
+    expect((await call('/Observation/mixed/_history/2')).status).toBe(404);
+    await call('/Observation/mixed', { token: system, method: 'DELETE' });
+    expect((await call('/Observation/mixed')).status, 'the last version was not theirs to know').toBe(404);
+  });
+});
+
 describe('R-REC-3 deletion', () => {
   const remove = (id: string, token = system, headers = {}) =>
     call(`/Observation/${id}`, { token, method: 'DELETE', headers });
