@@ -1,5 +1,5 @@
 import type { CheckResult, GenesisDocument, Kernel, VerifiedTransaction } from '@salus/contracts';
-import { equalBytes, type Payload } from '@salus/protocol';
+import { equalBytes, type Payload, toHex } from '@salus/protocol';
 import type {
   Application,
   ApplicationInfo,
@@ -8,6 +8,7 @@ import type {
   PreparedProposal,
   QueryAnswer,
 } from './application.ts';
+import { examine } from './doctor.ts';
 import { ledgerError } from './errors.ts';
 import { Flusher } from './flusher.ts';
 import { lookUpKey } from './key-lookup.ts';
@@ -15,6 +16,7 @@ import { encodeResults, resultJson } from './log/block-codec.ts';
 import type { BlockLog } from './log/block-log.ts';
 import { encodeRecord } from './log/record.ts';
 import { type Opened, type OpenOptions, openLog, openParts } from './open.ts';
+import { type Report, replayChain, replayImpossible } from './replay.ts';
 import { Snapshots } from './snapshot/snapshots.ts';
 import type { StateStore } from './state/state-store.ts';
 import { StateMachine } from './state-machine.ts';
@@ -174,6 +176,21 @@ export class DurableApplication {
   status(): { ok: boolean; problem: string | undefined } {
     const refusal = this.#refusal();
     return { ok: !refusal, problem: refusal?.message ?? this.#flusher.problem()?.message };
+  }
+
+  /** Whether everything on the disk fits together; the consensus engine is stopped. */
+  doctor(): Report {
+    const { kernel, directory, scan, state } = this.#opened;
+    const { height, timeMs, appHash } = this.#committed;
+    const head = { height, timeMs, appHash: toHex(appHash) };
+    return examine({ kernel, directory, scan, state, validators: [], head });
+  }
+
+  /** Executes every block from genesis again and compares every result and root. */
+  replay(): Report {
+    const { kernel, directory, scan } = this.#opened;
+    if (directory.base) return replayImpossible(directory.base.height);
+    return replayChain(kernel, this.genesis, [], scan, this.#committed.height);
   }
 
   /** Everything committed is in the store when this resolves. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type GenesisDocument, genesisHash } from '@salus/contracts';
 import { proposalBytesMax } from '@salus/ledger';
 import { addressOf, ed25519PublicKey, fromBase64url, toHex } from '@salus/protocol';
-import { makeDirectory, NodeErrorCodes, NodeFault, writeFileDurably } from '@salus/server';
+import { cometPath, makeDirectory, NodeErrorCodes, NodeFault, writeFileDurably } from '@salus/server';
 
 export type CometPorts = { p2p: number; rpc: number };
 /** What Salus itself keeps about a member's CometBFT. */
@@ -43,7 +43,7 @@ const transactionBytesMax = 1024 * 1024;
 const peerBytesPerSecond = 100 * 1024 * 1024;
 
 export function cometHomeOf(dataDir: string): string {
-  return join(dataDir, 'comet');
+  return cometPath(dataDir);
 }
 
 /** What other members know this CometBFT by. */

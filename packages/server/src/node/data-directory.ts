@@ -39,6 +39,7 @@ export interface Manifest {
  *     lock                  held while a process uses the directory
  *     keys/validator.json   key of the embedded validator
  *     ledger/               blocks, state, index
+ *     comet/                CometBFT's home, where it orders the transactions
  *     orgs/SLUG/            one root per organisation: keys/ vault/ node.sqlite log/
  */
 export interface DataDirectory {
@@ -49,6 +50,11 @@ export interface DataDirectory {
 
 export function ledgerPath(root: string): string {
   return join(root, 'ledger');
+}
+
+/** CometBFT's home, where it orders the transactions. */
+export function cometPath(root: string): string {
+  return join(root, 'comet');
 }
 
 export function validatorKeyPath(root: string): string {

@@ -238,9 +238,10 @@ interface Examined {
 
 /** Where CometBFT orders, headers and votes stand in its own store; the rest is examined in the same way. */
 async function openExamined(directory: DataDirectory): Promise<Examined> {
-  if (!existsSync(cometPath(directory.root))) return await openOf(directory);
+  if (!existsSync(cometPath(directory.root))) return await openOf(directory, Date.now, true);
   const dir = ledgerPath(directory.root);
-  const application = await DurableApplication.open({ dir, genesis: genesisOf(directory), kernel: createKernel() });
+  const options = { dir, genesis: genesisOf(directory), kernel: createKernel(), everyPage: true };
+  const application = await DurableApplication.open(options);
   return {
     view: () => application.state.durable,
     doctor: () => application.doctor(),
@@ -264,7 +265,7 @@ export async function examineLedger(
   replay: boolean,
   withState: (state: StateReader) => void,
 ): Promise<LedgerExamination> {
-  const ledger = await openOf(directory, Date.now, true);
+  const ledger = await openExamined(directory);
   try {
     withState(stateReader(ledger.view()));
     const { blocks, transactions, problems } = await ledger.doctor();
