@@ -1,6 +1,6 @@
 /**
  * A wallet that is killed (SIGKILL) in the middle of a command, at each of its exchanges with the node: before the node hears
- * of it, and after the node did it and before the wallet hears the answer. `SALUS_KILLS=1` kills at every exchange, not only
+ * of it, and after the node did it and before the wallet hears the answer. `SALUS_WALLET_KILLS=1` kills at every exchange, not only
  * at those that change something.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -28,7 +28,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const main = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url));
 const passphrase = 'several random words';
-const isEveryExchange = process.env.SALUS_KILLS !== undefined;
+const isEveryExchange = process.env.SALUS_WALLET_KILLS !== undefined;
 
 type Phase = 'before' | 'after';
 interface Plan {
