@@ -103,8 +103,13 @@ function requestBody(operation: Operation): Html {
 
 function responses(operation: Operation): Html {
   const parts = Object.entries(operation.responses ?? {}).map(([status, response]) => {
+    const told = {
+      OperationOutcome: 'an OperationOutcome of FHIR',
+      Problem: 'problem details, as described at the top',
+    };
+    const name = response.$ref?.split('/').at(-1);
     const text =
-      response.$ref === undefined ? (response.description ?? '') : 'problem details, as described at the top';
+      name === undefined ? (response.description ?? '') : told[name === 'OperationOutcome' ? name : 'Problem'];
     return html`<dt>${status}</dt><dd>${text}${content(response.content)}</dd>
 `;
   });
