@@ -40,7 +40,7 @@ function isFree(port: number): Promise<boolean> {
 }
 
 /** The first of fifty ports, of which those that are used are free. */
-async function freeBasePort(): Promise<number> {
+export async function freeBasePort(): Promise<number> {
   for (let attempt = 0; attempt < portTries; attempt += 1) {
     const base = 20_000 + ((process.pid * 7 + attempt) % 200) * portsNeeded;
     const used = Array.from({ length: 5 }, (_, member) =>
