@@ -1,4 +1,4 @@
-import { type Commit, type Header, sha256, toHex } from '@salus/protocol';
+import { type Commit, type Header, sha256 } from '@salus/protocol';
 import { ledgerError } from './errors.ts';
 import { decodeResults, decodeSigned, type ResultJson } from './log/block-codec.ts';
 import { decodeRecord } from './log/record.ts';
@@ -100,8 +100,4 @@ export class BlockReader {
 
 export function transactionHashes(block: Pick<Block, 'transactions'>): Uint8Array[] {
   return block.transactions.map((bytes) => sha256(bytes));
-}
-
-export function transactionNames(block: Pick<Block, 'transactions'>): string[] {
-  return transactionHashes(block).map(toHex);
 }
