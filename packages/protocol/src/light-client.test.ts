@@ -219,6 +219,9 @@ describe('R-LED-2 R-LED-3 LightClient refuses', () => {
     const witness = source([...every.slice(0, 3), ...twice.network.blocks.map(({ light }) => light)], [twice.handover]);
     const client = await open({ witnesses: [witness] });
     await expectRefused(() => client.verify(9, nowMs), 'handoverConflict');
+    const unsigned = { ...twice.handover, signatures: [undefined] };
+    const noisy = await open({ witnesses: [source(every, [unsigned])] });
+    expect((await noisy.verify(9, nowMs)).header.height).toBe(9);
     const without = await open({ primary: source(every), witnesses: [source(every)] });
     await expectRefused(() => without.verify(4, nowMs), 'validatorsUntrusted');
     const usurper = growing(fixtureKey('usurper', 1));
