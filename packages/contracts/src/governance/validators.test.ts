@@ -5,7 +5,7 @@ import { Kernel } from '../kernel/kernel.ts';
 import { dayMs, type TestParticipant, testDigest, testKey, testMembers } from '../kernel/test-kit.ts';
 import { applicationVersion, pendingVersion } from '../kernel/versions.ts';
 import { Assembly, assemblyGenesis, EngineModel, ofMember, reason, validatorOf, votingMs } from './assembly.ts';
-import type { Change } from './changes.ts';
+import { type Change, validatorPowerMax, validatorsMax } from './changes.ts';
 import { governanceContract } from './index.ts';
 import { member } from './queries.ts';
 import { announcedSet, validatorUpdates } from './validators.ts';
@@ -130,6 +130,20 @@ describe('R-LED-6 R-LED-3 the validator set changes by votes', () => {
   ];
   it.each(cases)('but not to %s', (_title, change, signers, error) => {
     expect(new Assembly().proposing(change, signers)).toBe(error);
+  });
+
+  it('and never comes near the power that CometBFT can count (MaxTotalVotingPower, 2^63 / 8)', () => {
+    // Twice: a rotation of every validator at once adds a key for each, though no power.
+    expect(BigInt(2 * validatorsMax * validatorPowerMax)).toBeLessThan(2n ** 60n);
+    const founders = Array.from({ length: validatorsMax + 1 }, (_, n) => ({
+      publicKey: testDigest(`founding ${n}`),
+      power: validatorPowerMax,
+      member: hospital.did,
+    }));
+    expect(() => new Assembly({ validators: founders })).toThrow('validators');
+    expect(() => new Assembly({ validators: founders.slice(1) })).not.toThrow();
+    const stronger = [{ publicKey: testDigest('x'), power: validatorPowerMax + 1, member: hospital.did }];
+    expect(() => new Assembly({ validators: stronger })).toThrow('power');
   });
 
   it('never to nobody, even where one validator is allowed', () => {

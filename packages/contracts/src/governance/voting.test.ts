@@ -1,8 +1,10 @@
 import { canonicalJson, type JsonValue } from '@salus/protocol';
 import { describe, expect, it } from 'vitest';
-import { errorName, testDigest, testMembers, testParticipant } from '../kernel/test-kit.ts';
+import { costPerTransactionMax } from '../kernel/state.ts';
+import { errorName, testDigest, testGenesis, testMembers, testParticipant } from '../kernel/test-kit.ts';
 import { Assembly, everyMember, executionMs, reason, votingMs } from './assembly.ts';
 import type { Change } from './changes.ts';
+import { membersMax } from './member-changes.ts';
 import {
   activeVersion,
   member,
@@ -184,6 +186,26 @@ describe('R-LED-6 proposals: votes by class decide', () => {
     const block = [...votes, executed].map((tx) => ({ tx, keysUsed: ledger.keysUsed(tx) }));
     const names = ledger.runBlock(block).map((result) => errorName(ledger, result));
     expect(names).toEqual([...votes.map(() => 'accepted'), 'notAdopted']);
+  });
+
+  it('costs what one transaction may, with as many members as there may ever be', () => {
+    const members = testGenesis().members;
+    const many = Array.from({ length: 200 }, (_, n) => testParticipant(`member ${n}`)).map(({ did, keys }, n) => ({
+      ...members[0]!,
+      did,
+      keys,
+      slug: `member-${n}`,
+    }));
+    const assembly = new Assembly({ members: [...members, ...many] });
+    const { ledger } = assembly;
+    const message = { type: 'governance/propose', change: timeout(120_000), reason, activationHeight: 0 };
+    const opening = ledger.accept([message as unknown as JsonValue], [hospital]);
+    const { proposal: n, digest } = opening.outputs[0] as { proposal: number; digest: string };
+    ledger.advance(votingMs);
+    const counting = ledger.run([{ type: 'governance/execute', proposal: n, digest }], [clinic]);
+    expect(errorName(ledger, counting)).toBe('notAdopted');
+    const times = membersMax / (members.length + many.length);
+    expect(Math.max(opening.cost, counting.cost) * times).toBeLessThan(costPerTransactionMax / 10);
   });
 
   it('bounds how many are open', () => {
