@@ -149,6 +149,9 @@ describe('R-LED-8 a snapshot', () => {
     const copy = await open('copy');
     const [one, two] = await blockFor([application, copy], ['c'], 1_000);
     expect(two).toBe(one);
+    for (const either of [application, copy]) expect(either.doctor()).toMatchObject({ ok: true, problems: [] });
+    expect(application.replay()).toMatchObject({ ok: true, problems: [] });
+    expect(copy.replay().problems.join()).toContain('begins at block 2');
   });
 
   it('is one at a time, the newest three are kept, and a full disk leaves nothing of one', async () => {
@@ -326,6 +329,10 @@ describe('R-LED-8 a snapshot of the engine that signs its blocks', () => {
     expect([code, (await copy.transaction(hash))?.height]).toEqual([0, height + 2]);
     expect(await copy.doctor()).toMatchObject({ ok: true, problems: [] });
     expect((await copy.find({})).items.length).toBeGreaterThan(0);
+    await copy.copyTo(join(root, 'copy of the copy'));
+    const again = await openLedger({ ...options, kernel: makeKernel(), dir: join(root, 'copy of the copy') });
+    opened.push(again);
+    expect(await again.doctor()).toMatchObject({ ok: true, problems: [] });
     expect((await copy.replay()).problems.join()).toContain(`begins at block ${height}`);
   });
 
