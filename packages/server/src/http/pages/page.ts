@@ -93,7 +93,7 @@ code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
 p code, li code, dd code, h3 code, .long, td:last-child { overflow-wrap: anywhere; }
 li { overflow-wrap: break-word; } td:last-child { min-width: 8rem; }
 th code { font-weight: 400; } th .long { color: var(--soft); }
-pre { background: var(--box); padding: .75rem; overflow-x: auto; overflow-wrap: normal; }
+pre { background: var(--box); padding: .75rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 dt { font-weight: 600; } dd { margin: 0 0 .6rem; overflow-wrap: anywhere; }
 li { margin: .2rem 0; } section { border-top: 1px solid var(--line); } section li { margin: .1rem 0; }
 .facts { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1.25rem; } .facts dd { margin: 0; }

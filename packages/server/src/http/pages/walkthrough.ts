@@ -66,7 +66,7 @@ not <code>.data</code>.</p>`;
 <p>Only a sandbox network can play it, because it speaks for made-up people: <code>npx salus walkthrough</code> starts one of its
 own and removes it afterwards.</p>`;
   return page(
-    { title: 'The way of a record', path: '/walkthrough' },
+    { title: 'The way of a record – Salus', path: '/walkthrough' },
     html`<h1>The way of a record</h1>
 <p>A ledger is a list that several organisations keep together. Everybody has a copy, nobody can change or remove a line without
 all others noticing, and no line holds anything readable about a person. Here it holds who may see what, what was asked, decided
