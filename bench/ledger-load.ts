@@ -1,5 +1,6 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseTransaction } from '@salus/protocol';
@@ -27,13 +28,13 @@ const WINDOW = 3_000;
 export async function openRig(options: { preload?: (dir: string) => Promise<void> } = {}): Promise<Rig> {
   const dir = mkdtempSync(join(process.env.SALUS_BENCH_DIR ?? tmpdir(), 'salus-bench-'));
   const network = makeNetwork(members, benchChain);
-  const open = () =>
+  const openAgain = () =>
     openLedger({ dir, genesis: network.genesis, validatorKey: network.validatorKey, kernel: makeKernel() });
-  let ledger = await open();
+  let ledger = await openAgain();
   if (options.preload) {
     await ledger.close();
     await options.preload(dir);
-    ledger = await open();
+    ledger = await openAgain();
   }
   const close = async (): Promise<void> => {
     await ledger.close();
@@ -99,27 +100,85 @@ export type Latency = { p50Ms: number; p99Ms: number; maxMs: number };
 
 /** Sends at a steady rate whether answers come or not; latency to the answer that the transaction is durable. */
 export async function paced(ledger: Ledger, transactions: readonly Uint8Array[], perSecond: number): Promise<Latency> {
-  const latencies: number[] = [];
-  const answers: Promise<void>[] = [];
+  const latencies = new Float64Array(transactions.length);
+  let answered = 0;
+  let failure: Error | undefined;
   const startMs = performance.now();
   for (let sent = 0; sent < transactions.length; ) {
     const due = Math.min(transactions.length, Math.ceil(((performance.now() - startMs) / 1000) * perSecond));
     for (; sent < due; sent += 1) {
       // From when it was due, so that a stalled sender hides nothing.
       const dueMs = startMs + (sent / perSecond) * 1000;
-      answers.push(
-        ledger.submit(transactions[sent]!).then(({ code, log }) => {
-          if (code !== 0) throw new Error(log);
-          latencies.push(performance.now() - dueMs);
-        }),
+      ledger.submit(transactions[sent]!).then(
+        ({ code, log }) => {
+          if (code !== 0) failure = new Error(log);
+          latencies[answered] = performance.now() - dueMs;
+          answered += 1;
+        },
+        (error: Error) => {
+          failure = error;
+        },
       );
     }
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
-  await Promise.all(answers);
-  latencies.sort((left, right) => left - right);
+  while (answered < transactions.length && !failure) await new Promise((resolve) => setTimeout(resolve, 1));
+  if (failure) throw failure;
+  latencies.sort();
   const at = (part: number): number => latencies[Math.min(latencies.length - 1, Math.floor(part * latencies.length))]!;
   return { p50Ms: round(at(0.5)), p99Ms: round(at(0.99)), maxMs: round(at(1)) };
+}
+
+const settleMs = 1_000;
+
+/**
+ * Several rounds of `paced` after everything before has settled; the median round by its 99th percentile. A single stall
+ * of the disk or the machine decides a round of a few seconds, so the worst round and the disk's own are given beside it.
+ */
+export async function pacedRounds(rig: Rig, perSecond: number, seconds: number, rounds: number) {
+  const measured: Latency[] = [];
+  for (let part = 0; part < rounds; part += 1) {
+    const transactions = await presign(rig.network, Math.round(perSecond * seconds), `paced ${part}`);
+    await new Promise((resolve) => setTimeout(resolve, settleMs));
+    measured.push(await paced(rig.ledger, transactions, perSecond));
+  }
+  measured.sort((left, right) => left.p99Ms - right.p99Ms);
+  const median = measured[Math.floor(rounds / 2)]!;
+  const disk = await diskLatency(rig.dir, seconds);
+  return {
+    ...median,
+    p99MsOfRounds: measured.map(({ p99Ms }) => Math.round(p99Ms)).join(' '),
+    diskP99Ms: disk.p99Ms,
+    diskMaxMs: disk.maxMs,
+  };
+}
+
+const diskWriteBytes = 48 * 1024;
+const diskIntervalMs = 10;
+
+/** What the disk alone takes for a block's bytes and their sync, in the same rhythm as blocks under this load. */
+async function diskLatency(dir: string, seconds: number): Promise<Latency> {
+  const latencies: number[] = [];
+  const file = await open(join(dir, 'disk-control'), 'w');
+  try {
+    const bytes = Buffer.alloc(diskWriteBytes, 1);
+    const count = Math.round((seconds * 1000) / diskIntervalMs);
+    await file.writeFile(Buffer.alloc(diskWriteBytes * count));
+    await file.sync();
+    for (let part = 0; part < count; part += 1) {
+      const startMs = performance.now();
+      await file.write(bytes, 0, bytes.length, part * diskWriteBytes);
+      await file.datasync();
+      latencies.push(performance.now() - startMs);
+      await new Promise((resolve) => setTimeout(resolve, diskIntervalMs));
+    }
+  } finally {
+    await file.close();
+  }
+  latencies.sort((left, right) => left - right);
+  const at = (part: number): number =>
+    round(latencies[Math.min(latencies.length - 1, Math.floor(part * latencies.length))]!);
+  return { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) };
 }
 
 /** Begins to watch; the function it returns says how many cores other programs used since. */

@@ -4,7 +4,7 @@ import {
   type Measurement,
   machineBusy,
   openRig,
-  paced,
+  pacedRounds,
   presign,
   print,
   rawVerifyRate,
@@ -42,8 +42,7 @@ export async function benchLedger(options: LedgerBenchOptions = {}): Promise<Mea
     const { perSecond, raw, cpu, others } = measured[Math.floor(roundsOfLoad / 2)]!;
     const best = measured.at(-1)!;
     const halfRate = perSecond / 2;
-    const half = await presign(rig.network, Math.round(halfRate * (options.pacedSeconds ?? 8)), 'half');
-    const latency = await paced(rig.ledger, half, halfRate);
+    const latency = await pacedRounds(rig, halfRate, options.pacedSeconds ?? 4, roundsOfLoad);
     return [
       { name: 'raw P-256 verify, one thread', value: round(raw), unit: '1/s' },
       {

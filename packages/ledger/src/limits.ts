@@ -2,7 +2,7 @@
 
 /** A block closes at this size; one transaction larger than it still gets a block of its own. */
 export const blockBytesMax = 1024 * 1024;
-export const blockTransactionsMax = 1_000;
+export const blockTransactionsMax = 500;
 /** Under load a block waits this long for company: fewer signatures, headers and syncs per transaction. */
 export const blockGatherMs = 6;
 /** With this many waiting a block is made at once. */
@@ -32,7 +32,7 @@ export const diskRetryMs = 500;
 export const treeUpperLevels = 18;
 
 /** A flush begins at this many changed entries … */
-export const flushEntries = 150_000;
+export const flushEntries = 50_000;
 /** … or when something lay unflushed for this long. */
 export const flushIdleMs = 2_000;
 /** Entries that go to the store in one durable step: bounds how long the flush holds the main thread and the disk. */

@@ -7,6 +7,8 @@ import { WireWriter } from './wire.ts';
 
 /** CometBFT's BlockPartSizeBytes. */
 export const blockPartBytes = 65_536;
+/** A tag and a length. */
+const fieldHeadBytesMax = 16;
 
 /** `lastCommit` is the commit of the block before; in the first block it has no votes, height 0 and a zero block id. */
 export type Block = { header: Header; transactions: Uint8Array[]; lastCommit: Commit };
@@ -18,13 +20,16 @@ export const evidenceHashNone: Uint8Array = sha256(new Uint8Array(0));
 
 /** tendermint.types.Block without evidence. */
 export function encodeBlock(block: Block): Uint8Array {
-  const data = new WireWriter();
+  const header = encodeHeader(block.header);
+  const lastCommit = encodeCommit(block.lastCommit);
+  const dataBytes = block.transactions.reduce((sum, { length }) => sum + length + fieldHeadBytesMax, 0);
+  const data = new WireWriter(dataBytes);
   for (const transaction of block.transactions) data.message(1, transaction);
-  return new WireWriter()
-    .message(1, encodeHeader(block.header))
+  return new WireWriter(dataBytes + header.length + lastCommit.length + 4 * fieldHeadBytesMax)
+    .message(1, header)
     .message(2, data.finish())
     .message(3, new Uint8Array(0))
-    .message(4, encodeCommit(block.lastCommit))
+    .message(4, lastCommit)
     .finish();
 }
 

@@ -10,12 +10,19 @@ const WIRE_FIXED64 = 1;
 const WIRE_BYTES = 2;
 const fieldNumberMax = 15;
 const initialBytes = 256;
+/** Results above this are views on what was written into: copying costs more than the room that stays unused. */
+const copyBytesMax = 4_096;
 /** Bytes of a 64-bit varint. */
 const varintBytesMax = 10;
 
 export class WireWriter {
-  #bytes = new Uint8Array(initialBytes);
+  #bytes: Uint8Array;
   #length = 0;
+
+  /** `capacityBytes`: how much will be written, where that is known. */
+  constructor(capacityBytes = initialBytes) {
+    this.#bytes = new Uint8Array(capacityBytes);
+  }
 
   /** int32, int64, uint32, uint64, enum: ±(2^53−1); 0 is left out. */
   int(field: number, value: number): this {
@@ -58,6 +65,7 @@ export class WireWriter {
   }
 
   finish(): Uint8Array {
+    if (this.#length > copyBytesMax) return this.#bytes.subarray(0, this.#length);
     return this.#bytes.slice(0, this.#length);
   }
 

@@ -4,7 +4,8 @@ import { type Posting, type Unflushed, unpackPlace } from './layer.ts';
 import type { StateStore } from './state-store.ts';
 import type { StoreWriter } from './store.ts';
 
-type Put = (writer: StoreWriter) => void;
+/** What goes to the store in one durable step. Closures per entry would cost the garbage collector more than the disk. */
+type Step = (writer: StoreWriter) => void;
 
 const samplesPerPart = 8;
 
@@ -12,22 +13,20 @@ const samplesPerPart = 8;
  * Parts of keys, each below the next: every part becomes one step of the flush and is sorted when its turn comes, so
  * that each page of the store is written once and no long sort holds up the blocks.
  */
-export function* sortedParts<T>(items: readonly T[], keyOf: (item: T) => string, partSize: number): Iterable<T[]> {
-  const compare = (left: T, right: T): number => (keyOf(left) < keyOf(right) ? -1 : 1);
-  const parts = Math.ceil(items.length / partSize);
+export function* sortedParts(keys: readonly string[], partSize: number): Iterable<string[]> {
+  const parts = Math.ceil(keys.length / partSize);
   if (parts <= 1) {
-    yield [...items].sort(compare);
+    yield [...keys].sort();
     return;
   }
-  const stride = Math.max(1, Math.floor(items.length / (parts * samplesPerPart)));
-  const samples = items.filter((_item, index) => index % stride === 0).map(keyOf);
-  samples.sort();
+  const stride = Math.max(1, Math.floor(keys.length / (parts * samplesPerPart)));
+  const samples = keys.filter((_key, index) => index % stride === 0).sort();
   const bounds = Array.from({ length: parts - 1 }, (_part, index) => {
     return samples[Math.floor(((index + 1) * samples.length) / parts)] as string;
   });
-  const split: T[][] = Array.from({ length: parts }, () => []);
-  for (const item of items) (split[partOf(bounds, keyOf(item))] as T[]).push(item);
-  for (const part of split) yield part.sort(compare);
+  const split: string[][] = Array.from({ length: parts }, () => []);
+  for (const key of keys) (split[partOf(bounds, key)] as string[]).push(key);
+  for (const part of split) yield part.sort();
 }
 
 function partOf(bounds: readonly string[], key: string): number {
@@ -41,53 +40,55 @@ function partOf(bounds: readonly string[], key: string): number {
   return low;
 }
 
-function* puts(data: Unflushed): Iterable<Put[]> {
+function* steps(data: Unflushed): Iterable<Step> {
   const size = flushSliceEntries;
-  for (const part of sortedParts([...data.writes], ([key]) => key, size)) {
-    yield part.map(
-      ([key, stored]) =>
-        (writer) =>
-          writer.state(key, stored ?? undefined),
-    );
+  for (const keys of sortedParts([...data.writes.keys()], size)) {
+    yield (writer) => {
+      for (const key of keys) writer.state(key, data.writes.get(key) ?? undefined);
+    };
   }
   const indexes = Uint32Array.from(data.buckets.keys()).sort();
   for (let from = 0; from < indexes.length; from += size) {
-    yield Array.from(indexes.subarray(from, from + size), (index) => (writer: StoreWriter) => {
-      writer.bucket(index, data.buckets.get(index) as Uint8Array);
-    });
+    yield (writer) => {
+      for (const index of indexes.subarray(from, from + size)) {
+        writer.bucket(index, data.buckets.get(index) as Uint8Array);
+      }
+    };
   }
-  for (const part of sortedParts([...data.places], ([hash]) => hash, size)) {
-    yield part.map(
-      ([hash, place]) =>
-        (writer) =>
-          writer.place(hash, unpackPlace(place)),
-    );
+  for (const hashes of sortedParts([...data.places.keys()], size)) {
+    yield (writer) => {
+      for (const hash of hashes) writer.place(hash, unpackPlace(data.places.get(hash) as number));
+    };
   }
-  yield* postingPuts(data, size);
-  yield [...data.blocks].map(
-    ([height, location]) =>
-      (writer) =>
-        writer.block(height, location),
-  );
+  yield* postingSteps(data.postings, size);
+  yield (writer) => {
+    for (const [height, location] of data.blocks) writer.block(height, location);
+  };
 }
 
 /** Chunks begin where the last flush ended and are of one size: an interrupted flush leaves none that overlaps. */
-function* postingPuts(data: Unflushed, size: number): Iterable<Put[]> {
-  let slice: Put[] = [];
+function* postingSteps(all: ReadonlyMap<string, readonly Posting[]>, size: number): Iterable<Step> {
+  let chunks: [list: string, chunk: readonly Posting[]][] = [];
   let entries = 0;
-  for (const list of [...data.postings.keys()].sort()) {
-    const postings = data.postings.get(list) as Posting[];
+  for (const list of [...all.keys()].sort()) {
+    const postings = all.get(list) as readonly Posting[];
     for (let from = 0; from < postings.length; from += postingChunkEntries) {
       const chunk = postings.slice(from, from + postingChunkEntries);
-      slice.push((writer) => writer.postings(list, chunk));
+      chunks.push([list, chunk]);
       entries += chunk.length;
       if (entries < size) continue;
-      yield slice;
-      slice = [];
+      yield putChunks(chunks);
+      chunks = [];
       entries = 0;
     }
   }
-  if (slice.length > 0) yield slice;
+  if (chunks.length > 0) yield putChunks(chunks);
+}
+
+function putChunks(chunks: readonly (readonly [list: string, chunk: readonly Posting[]])[]): Step {
+  return (writer) => {
+    for (const [list, chunk] of chunks) writer.postings(list, chunk);
+  };
 }
 
 /**
@@ -97,10 +98,8 @@ function* postingPuts(data: Unflushed, size: number): Iterable<Put[]> {
 export async function flush(state: StateStore, pause: () => Promise<void>): Promise<boolean> {
   const data = state.beginFlush();
   if (!data) return false;
-  for (const slice of puts(data)) {
-    await state.store.write((writer) => {
-      for (const put of slice) put(writer);
-    });
+  for (const step of steps(data)) {
+    await state.store.write(step);
     await pause();
   }
   const live = state.durable.get(liveMinutesKey);

@@ -55,7 +55,9 @@ export class FrozenState {
   }
 
   *#changes(): Generator<[string, Uint8Array | null], undefined> {
-    for (const part of sortedParts([...this.#over], ([key]) => key, sortPartEntries)) yield* part;
+    for (const part of sortedParts([...this.#over.keys()], sortPartEntries)) {
+      for (const key of part) yield [key, this.#over.get(key) ?? null];
+    }
     return undefined;
   }
 }

@@ -88,7 +88,7 @@ export class Verifier {
       const state = this.#freest();
       if (state.batches.size >= verifyBatchesPerWorker || !this.#isWorthSending(state)) return;
       const idle = this.#workers.filter(({ batches }) => batches.size === 0).length;
-      const share = Math.ceil(this.#queue.length / Math.max(1, idle));
+      const share = Math.max(verifyBatchTransactions, Math.ceil(this.#queue.length / Math.max(1, idle)));
       this.#send(state, this.#queue.splice(0, Math.min(verifyBatchTransactionsMax, share)));
     }
   }
