@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -60,6 +60,17 @@ describe('layout', () => {
         .map((specifier) => `${relative(root, file)}: ${specifier}`);
     });
     expect(wrong).toEqual([]);
+  });
+
+  it('documents name files that are there', () => {
+    const documents = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/architecture.md', 'docs/threat-model.md'];
+    const named = documents.flatMap((document) =>
+      [
+        ...readFileSync(join(root, document), 'utf8').matchAll(/`((?:packages|tests|bench|vectors|docs)\/[\w./-]+)`/g),
+      ].map(([, path]) => `${path}`),
+    );
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
   });
 
   it('only the consent gate opens stored content', () => {
