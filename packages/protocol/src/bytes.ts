@@ -183,8 +183,27 @@ export function hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array {
   return new Uint8Array(nodeCrypto.createHmac('sha256', key).update(message).digest());
 }
 
+const randomPoolBytes = 4_096;
+const pooledBytesMax = 64;
+let pool = new Uint8Array(0);
+let pooled = 0;
+
+/** Each call of the generator costs more than the bytes: keys, salts and nonces come out of one that fills a page. */
+function fromPool(length: number): Uint8Array {
+  if (pooled + length > pool.length) {
+    pool = globalThis.crypto.getRandomValues(new Uint8Array(randomPoolBytes));
+    pooled = 0;
+  }
+  const bytes = pool.slice(pooled, pooled + length);
+  // Nothing is given twice, and nothing that was given stays here.
+  pool.fill(0, pooled, pooled + length);
+  pooled += length;
+  return bytes;
+}
+
 /** Cryptographically random bytes. */
 export function randomBytes(length: number): Uint8Array {
+  if (length <= pooledBytesMax) return fromPool(length);
   const bytes = new Uint8Array(length);
   for (let offset = 0; offset < length; offset += randomBytesMax) {
     globalThis.crypto.getRandomValues(bytes.subarray(offset, Math.min(length, offset + randomBytesMax)));

@@ -5,6 +5,10 @@ import { vaultError } from './errors.ts';
 export type Value = string | number | Uint8Array;
 export type Row = Record<string, null | number | bigint | string | Uint8Array>;
 
+/** Pages of 4 KiB in the write-ahead log before they move into the file: most are written again before that. */
+const checkpointPages = 8_000;
+const cacheKiB = 16_384;
+
 /** Exclusive: the stores are opened by one process. FULL: a transaction is on disk when COMMIT returns. */
 const pragmas = `
   PRAGMA locking_mode = EXCLUSIVE;
@@ -12,6 +16,8 @@ const pragmas = `
   PRAGMA synchronous = FULL;
   PRAGMA secure_delete = ON;
   PRAGMA temp_store = MEMORY;
+  PRAGMA wal_autocheckpoint = ${checkpointPages};
+  PRAGMA cache_size = -${cacheKiB};
 `;
 
 export function numberOf(row: Row | undefined, column: string): number {

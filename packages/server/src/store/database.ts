@@ -32,6 +32,9 @@ export interface Store {
 }
 
 const busyTimeoutMs = 5_000;
+/** Pages of 4 KiB in the write-ahead log before they move into the file: most are written again before that. */
+const checkpointPages = 8_000;
+const cacheKiB = 16_384;
 /** Pieces of work in one transaction at the most, so that the first of them does not wait for a thousand others. */
 const groupSizeMax = 512;
 
@@ -149,14 +152,14 @@ class SqliteStore implements Store {
   }
 
   #runJob(job: Job, failures: Map<Job, unknown>): void {
-    this.db.exec('SAVEPOINT work');
+    this.prepare('SAVEPOINT work').run();
     try {
       job.run();
     } catch (error) {
       failures.set(job, error ?? new Error('work failed'));
-      this.db.exec('ROLLBACK TO work');
+      this.prepare('ROLLBACK TO work').run();
     }
-    this.db.exec('RELEASE work');
+    this.prepare('RELEASE work').run();
   }
 
   close(): void {
@@ -176,7 +179,8 @@ export function openStore(options: StoreOptions): Store {
   const db = new DatabaseSync(options.file, { timeout: busyTimeoutMs });
   try {
     db.exec(
-      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON',
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;
+       PRAGMA wal_autocheckpoint = ${checkpointPages}; PRAGMA cache_size = -${cacheKiB}`,
     );
     migrate(db, options.migrations);
     return new SqliteStore(db);
