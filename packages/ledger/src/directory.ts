@@ -6,8 +6,10 @@ import {
   fromBase64url,
   fromHex,
   type JsonValue,
+  sortValidators,
   toBase64url,
   toHex,
+  type Validator,
 } from '@salus/protocol';
 import { ledgerError } from './errors.ts';
 import type { Files } from './files.ts';
@@ -90,6 +92,13 @@ export function finishDirectory(files: Files, dir: string, info: DirectoryInfo):
   const begin = base && { base: { ...base, appHash: toHex(base.appHash) } };
   const content = { format: directoryFormat, chain: genesis.chain, genesisHash: toHex(hash), ...begin };
   files.writeFileAtomic(directoryPaths(dir).chain, Buffer.from(`${JSON.stringify(content, undefined, 2)}\n`));
+}
+
+/** The validators that a chain begins with, in the order of the set. */
+export function genesisValidators(genesis: GenesisDocument): Validator[] {
+  return sortValidators(
+    genesis.validators.map(({ publicKey, power }) => ({ publicKey: fromBase64url(publicKey), power })),
+  );
 }
 
 /** The seed of the one validator that the genesis document names. */

@@ -1,5 +1,5 @@
 import type { CheckResult, GenesisDocument, Kernel, VerifiedTransaction } from '@salus/contracts';
-import { equalBytes, type Payload, toHex } from '@salus/protocol';
+import { equalBytes, type Payload, toHex, type Validator } from '@salus/protocol';
 import type {
   Application,
   ApplicationInfo,
@@ -8,10 +8,13 @@ import type {
   PreparedProposal,
   QueryAnswer,
 } from './application.ts';
+import { copyLedger } from './copy.ts';
+import { genesisValidators } from './directory.ts';
 import { examine } from './doctor.ts';
 import { ledgerError } from './errors.ts';
 import { Flusher } from './flusher.ts';
 import { lookUpKey } from './key-lookup.ts';
+import type { Head } from './ledger.ts';
 import { encodeResults, resultJson } from './log/block-codec.ts';
 import type { BlockLog } from './log/block-log.ts';
 import { encodeRecord } from './log/record.ts';
@@ -181,16 +184,20 @@ export class DurableApplication {
   /** Whether everything on the disk fits together; the consensus engine is stopped. */
   doctor(): Report {
     const { kernel, directory, scan, state } = this.#opened;
-    const { height, timeMs, appHash } = this.#committed;
-    const head = { height, timeMs, appHash: toHex(appHash) };
-    return examine({ kernel, directory, scan, state, validators: [], head });
+    return examine({ kernel, directory, scan, state, validators: this.#firstValidators(), head: this.#head() });
   }
 
   /** Executes every block from genesis again and compares every result and root. */
   replay(): Report {
     const { kernel, directory, scan } = this.#opened;
     if (directory.base) return replayImpossible(directory.base.height);
-    return replayChain(kernel, this.genesis, [], scan, this.#committed.height);
+    return replayChain(kernel, this.genesis, this.#firstValidators(), scan, this.#committed.height);
+  }
+
+  /** Copies the ledger as of one moment; see `copyLedger`. */
+  copyTo(to: string, pinned: (head: Head) => void = () => undefined): Promise<Head> {
+    const { dir, scan, state } = this.#opened;
+    return copyLedger({ dir, scan, state, head: () => this.#head() }, to, pinned);
   }
 
   /** Everything committed is in the store when this resolves. */
@@ -206,6 +213,16 @@ export class DurableApplication {
     if (this.#log.status() !== 'failed') await this.#flusher.drain();
     await this.#log.close();
     await this.#opened.close();
+  }
+
+  #head(): Head {
+    const { height, timeMs, appHash } = this.#committed;
+    return { height, timeMs, appHash: toHex(appHash) };
+  }
+
+  /** Of the blocks whose votes the log has: those of a chain that was handed over, from before. */
+  #firstValidators(): Validator[] {
+    return genesisValidators(this.genesis);
   }
 
   #refusal() {

@@ -25,6 +25,7 @@ export type { CommittedBlock, Submitted } from './embedded/engine.ts';
 export { LedgerErrorCodes } from './errors.ts';
 export { type Files, type LedgerFile, nodeFiles } from './files.ts';
 export type { FindAnswer, FindQuery, Found, LedgerTransaction } from './find.ts';
+export { draftLedgerHandover } from './handover.ts';
 export {
   type BlockListener,
   type Head,

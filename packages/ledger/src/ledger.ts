@@ -1,18 +1,17 @@
 import { type GenesisDocument, type IterableView, type Kernel, kernelErrors } from '@salus/contracts';
 import {
   type Anchor,
-  fromBase64url,
   genesisAnchor,
   type Payload,
   type ReceiptState,
   SalusError,
   sha256,
-  sortValidators,
   toHex,
   type Validator,
 } from '@salus/protocol';
 import { type Block, type BlockContent, BlockReader } from './block-reader.ts';
 import { copyLedger } from './copy.ts';
+import { genesisValidators } from './directory.ts';
 import { examine } from './doctor.ts';
 import { BlockBuilder, type ChainTip } from './embedded/block-builder.ts';
 import { blocksUnsyncedMax, type CommittedBlock, EmbeddedEngine, type Submitted } from './embedded/engine.ts';
@@ -303,10 +302,4 @@ export class Ledger {
       });
     }
   }
-}
-
-function genesisValidators(genesis: GenesisDocument): Validator[] {
-  return sortValidators(
-    genesis.validators.map(({ publicKey, power }) => ({ publicKey: fromBase64url(publicKey), power })),
-  );
 }

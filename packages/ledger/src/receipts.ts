@@ -4,6 +4,7 @@ import {
   fromHex,
   type LightBlock,
   type ReceiptState,
+  type TrustStep,
   type Validator,
 } from '@salus/protocol';
 import { type BlockReader, type SignedHeader, transactionHashes } from './block-reader.ts';
@@ -19,15 +20,15 @@ export function lightBlock({ header, commit }: SignedHeader, validators: readonl
 }
 
 /**
- * Receipt of a transaction; `state` is proven under the same header as its result. `trust`: the blocks that announce
- * another set of validators, from the anchor to there.
+ * Receipt of a transaction; `state` is proven under the same header as its result. `trust`: the handovers and the
+ * blocks that announce another set of validators, from the anchor to there.
  */
 export async function transactionReceipt(
   blocks: BlockReader,
   validators: readonly Validator[],
   place: Place,
   state: ReceiptState | undefined,
-  trust: readonly LightBlock[] = [],
+  trust: readonly TrustStep[] = [],
 ): Promise<Uint8Array> {
   const block = await blocks.existing(place.height);
   const proving = await blocks.existing(place.height + 1);
@@ -53,7 +54,7 @@ export function stateReceipt(
   proving: SignedHeader,
   validators: readonly Validator[],
   state: ReceiptState,
-  trust: readonly LightBlock[] = [],
+  trust: readonly TrustStep[] = [],
 ): Uint8Array {
   return encodeReceipt({ signed: lightBlock(proving, validators), trust: [...trust], state });
 }

@@ -10,11 +10,12 @@ import {
   usageFault,
 } from '../cli.ts';
 import { cometVersion, installComet, requireComet } from '../network/comet-binary.ts';
-import { basePortDefault, membersMax, portsPerMember } from '../network/limits.ts';
+import { basePortDefault, membersMax, portMax, portMin, portsPerMember } from '../network/limits.ts';
 import { createNetwork, type Network, readNetwork } from '../network/network-directory.ts';
 import { type MemberStatus, networkStatus } from '../network/network-status.ts';
 import { prepareResync } from '../network/resync.ts';
 import { runNetwork, stopNetwork, waitFor } from '../network/run-network.ts';
+import { addExportGenesis } from './network-export.ts';
 import { signalled } from './node-options.ts';
 
 interface NetworkOptions extends GlobalOptions {
@@ -31,8 +32,6 @@ interface InitOptions extends NetworkOptions {
 
 const validatorsDefault = 4;
 const hostDefault = '127.0.0.1';
-const portMin = 1_024;
-const portMax = 65_535;
 const readyWaitMsMax = 120_000;
 
 function withDir(command: Command): Command {
@@ -158,6 +157,7 @@ export const addNetwork: AddCommand = (program, cli) => {
   addInit(command, cli);
   addStart(command, cli);
   addOthers(command, cli);
+  addExportGenesis(command, cli);
   command
     .command('install')
     .summary(`install CometBFT ${cometVersion}`)

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type GenesisDocument, genesisHash } from '@salus/contracts';
 import { proposalBytesMax } from '@salus/ledger';
-import { addressOf, ed25519PublicKey, fromBase64url, toHex } from '@salus/protocol';
+import { addressOf, ed25519PublicKey, fromBase64url, type Handover, handoverHash, toHex } from '@salus/protocol';
 import { cometPath, makeDirectory, NodeErrorCodes, NodeFault, writeFileDurably } from '@salus/server';
 
 export type CometPorts = { p2p: number; rpc: number };
@@ -15,9 +15,12 @@ export type CometSettings = {
 /** Another member's CometBFT: hash of its node key, and where it listens. */
 export type CometPeer = { id: string; host: string; p2p: number };
 
+/** CometBFT's genesis: the same for every member, to the byte. */
+export type CometGenesis = { validators: readonly object[] } & Readonly<Record<string, unknown>>;
+
 export type CometHomeOptions = CometSettings & {
   home: string;
-  genesis: GenesisDocument;
+  genesis: CometGenesis;
   /** Ed25519 seeds: of the validator that signs votes, of the node that others know by its address. */
   validatorSeed: Uint8Array;
   nodeSeed: Uint8Array;
@@ -67,17 +70,53 @@ function addressText(publicKey: Uint8Array): string {
   return toHex(addressOf(publicKey)).toUpperCase();
 }
 
-/** CometBFT's genesis of a Salus chain: the same for every member, to the byte. */
-export function cometGenesis(genesis: GenesisDocument): object {
-  const validators = genesis.validators.map(({ publicKey: text, power, member }) => {
-    const publicKey = fromBase64url(text);
-    const name = genesis.members.find(({ did }) => did === member)?.slug ?? '';
-    return { address: addressText(publicKey), pub_key: publicKeyJson(publicKey), power: String(power), name };
+type Beginning = {
+  chain: string;
+  timeMs: number;
+  height: number;
+  appHash: string;
+  appState: object;
+  validators: { publicKey: Uint8Array; power: number; name: string }[];
+};
+
+/** CometBFT's genesis of a Salus chain that begins on it. */
+export function cometGenesis(genesis: GenesisDocument): CometGenesis {
+  return genesisJson({
+    chain: genesis.chain,
+    timeMs: genesis.timeMs + firstBlockDelayMs,
+    height: 1,
+    appHash: '',
+    appState: { genesisHash: toHex(genesisHash(genesis)) },
+    validators: genesis.validators.map(({ publicKey, power, member }) => ({
+      publicKey: fromBase64url(publicKey),
+      power,
+      name: genesis.members.find(({ did }) => did === member)?.slug ?? '',
+    })),
   });
+}
+
+/** CometBFT's genesis where it goes on with a chain: its first block has the time, height and state of the handover. */
+export function cometGenesisAfter(
+  genesis: GenesisDocument,
+  handover: Handover,
+  nameOf: (publicKey: Uint8Array) => string,
+): CometGenesis {
+  const { timeMs, height, appHash, validators } = handover.next;
+  return genesisJson({
+    chain: genesis.chain,
+    timeMs,
+    height,
+    appHash: toHex(appHash).toUpperCase(),
+    appState: { genesisHash: toHex(genesisHash(genesis)), handoverHash: toHex(handoverHash(handover)) },
+    validators: validators.map(({ publicKey, power }) => ({ publicKey, power, name: nameOf(publicKey) })),
+  });
+}
+
+function genesisJson({ chain, timeMs, height, appHash, appState, validators }: Beginning): CometGenesis {
   return {
-    genesis_time: new Date(genesis.timeMs + firstBlockDelayMs).toISOString(),
-    chain_id: genesis.chain,
-    initial_height: '1',
+    genesis_time: new Date(timeMs).toISOString(),
+    chain_id: chain,
+    initial_height: String(height),
     consensus_params: {
       block: { max_bytes: String(proposalBytesMax), max_gas: '-1' },
       evidence: {
@@ -89,9 +128,14 @@ export function cometGenesis(genesis: GenesisDocument): object {
       version: { app: '1' },
       abci: { vote_extensions_enable_height: '0' },
     },
-    validators,
-    app_hash: '',
-    app_state: { genesisHash: toHex(genesisHash(genesis)) },
+    validators: validators.map(({ publicKey, power, name }) => ({
+      address: addressText(publicKey),
+      pub_key: publicKeyJson(publicKey),
+      power: String(power),
+      name,
+    })),
+    app_hash: appHash,
+    app_state: appState,
   };
 }
 
@@ -159,7 +203,7 @@ export function writeCometHome(options: CometHomeOptions): void {
   const json = (path: string, value: object): void => {
     writeFileDurably(join(home, path), `${JSON.stringify(value, null, 2)}\n`);
   };
-  json('config/genesis.json', cometGenesis(genesis));
+  json('config/genesis.json', genesis);
   json('config/node_key.json', { priv_key: privateKeyJson(nodeSeed) });
   json('config/priv_validator_key.json', {
     address: addressText(publicKey),

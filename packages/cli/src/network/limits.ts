@@ -1,5 +1,7 @@
 /** Bounds of `salus network`, unit last. */
 export const membersMax = 50;
+export const portMin = 1_024;
+export const portMax = 65_535;
 export const basePortDefault = 26_600;
 /** Between the first ports of two members. */
 export const portsPerMember = 10;
@@ -13,3 +15,7 @@ export const logFileBytesMax = 16 * 1024 * 1024;
 /** Longest path of a Unix socket that every system takes. */
 export const socketPathCharsMax = 100;
 export const statusTimeoutMs = 3_000;
+/** A vote that lasts longer is not waited for: the command is run again. */
+export const votingWaitMsMax = 60_000;
+/** Blocks that are made for a change to take effect, each with a stamp. */
+export const blocksPushedMax = 64;

@@ -13,11 +13,12 @@ import {
   ledgerPath,
   NodeErrorCodes,
   NodeFault,
+  readHandover,
   readSeed,
   softwareVersion,
 } from '@salus/server';
 import { requireComet } from './comet-binary.ts';
-import { type CometSettings, cometHomeOf, readCometSettings, writeCometHome } from './comet-home.ts';
+import { type CometSettings, cometGenesis, cometHomeOf, readCometSettings, writeCometHome } from './comet-home.ts';
 import { socketPathCharsMax } from './limits.ts';
 import { clearForJoining, endJoining, isJoining } from './resync.ts';
 import { SupervisedProcess } from './supervised-process.ts';
@@ -45,7 +46,16 @@ function setUpAlone(directory: DataDirectory, genesis: GenesisDocument): CometSe
   const moniker = directory.manifest.organizations[0] ?? '';
   const host = '127.0.0.1';
   const nodeSeed = randomBytes(seedBytes);
-  writeCometHome({ home, genesis, validatorSeed, nodeSeed, moniker, ...settingsDefault, host, peers: [] });
+  writeCometHome({
+    home,
+    genesis: cometGenesis(genesis),
+    validatorSeed,
+    nodeSeed,
+    moniker,
+    ...settingsDefault,
+    host,
+    peers: [],
+  });
   return settingsDefault;
 }
 
@@ -106,6 +116,7 @@ export async function openMemberLedger(
   const ledger = await CometLedger.open({
     dir: ledgerPath(root),
     genesis,
+    handover: readHandover(root),
     kernel: createKernel(),
     abci: abciAddress(root),
     rpcPort: ports.rpc,

@@ -8,6 +8,7 @@ import {
   createValidatorKey,
   finishDirectory,
   inspectDirectory,
+  isSandboxChain,
   makeDirectory,
   NodeErrorCodes,
   NodeFault,
@@ -15,10 +16,11 @@ import {
   type SandboxMember,
   sandboxMembers,
   sandboxPrefix,
+  sandboxVotingRules,
   writeFileDurably,
 } from '@salus/server';
 import { cometVersion } from './comet-binary.ts';
-import { type CometPeer, type CometPorts, cometHomeOf, nodeIdOf, writeCometHome } from './comet-home.ts';
+import { type CometPeer, type CometPorts, cometGenesis, cometHomeOf, nodeIdOf, writeCometHome } from './comet-home.ts';
 import { portsPerMember } from './limits.ts';
 
 export type MemberPorts = CometPorts & { http: number };
@@ -38,7 +40,7 @@ export type NetworkOptions = {
 };
 
 const networkFormat = 'salus-network/1';
-const validatorPower = 10;
+export const validatorPower = 10;
 const seedBytes = 32;
 const hostDefault = '127.0.0.1';
 
@@ -54,7 +56,7 @@ function memberPlan(index: number): SandboxMember {
   return { slug: `clinic-${number}`, name: `Clinic ${number}`, role: 'clinic', class: 'provider' };
 }
 
-function portsOf(basePort: number, index: number): MemberPorts {
+export function portsOf(basePort: number, index: number): MemberPorts {
   const http = basePort + index * portsPerMember;
   return { http, p2p: http + 1, rpc: http + 2 };
 }
@@ -86,6 +88,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
   if (inspectDirectory(dir) !== 'absent') throw new NodeFault(NodeErrorCodes.dataDirectoryAlien);
   const host = options.host ?? hostDefault;
   const chain = options.chain ?? `${sandboxPrefix}${randomBytes(6).toString('hex')}`;
+  const votingRules = options.votingRules ?? (isSandboxChain(chain) ? sandboxVotingRules : undefined);
   makeDirectory(dir);
   const made: Made[] = [];
   for (let index = 0; index < validators; index += 1) made.push(await makeMember(options, host, index));
@@ -96,7 +99,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
     validators: made.map(({ publicKey, member }) => ({ publicKey, power: validatorPower, member: member.did })),
     members: made.map(({ member }) => member),
     parameters: {},
-    ...(options.votingRules && { votingRules: options.votingRules }),
+    ...(votingRules && { votingRules }),
     ruleSets: [governance.jurisdictionUsa as unknown as JsonValue],
   };
   const peers: CometPeer[] = made.map(({ nodeSeed, ports }) => ({ id: nodeIdOf(nodeSeed), host, p2p: ports.p2p }));
@@ -105,21 +108,29 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
     const home = cometHomeOf(dataDir);
     const validatorSeed = readSeed(dataDir);
     const settings = { ports: { p2p: ports.p2p, rpc: ports.rpc }, snapshotEveryBlocks };
-    writeCometHome({ home, genesis, validatorSeed, nodeSeed, moniker: slug, ...settings, host, peers: others });
+    const about = { genesis: cometGenesis(genesis), moniker: slug, ...settings, host };
+    writeCometHome({ home, validatorSeed, nodeSeed, peers: others, ...about });
     finishDirectory(dataDir, { chain, organizations: [slug] }, genesis);
   }
   const members = made.map(({ slug, dataDir, ports }) => ({ slug, dataDir, ports }));
-  const network = { chain, host, members: members.map(({ slug, ports }) => ({ slug, ports })) };
-  writeFileDurably(
-    networkFile(dir),
-    `${JSON.stringify({ format: networkFormat, cometVersion, ...network }, null, 2)}\n`,
-  );
+  writeNetwork(dir, { chain, host, members });
   return { chain, host, members };
+}
+
+/** With it the directory holds a network. */
+export function writeNetwork(dir: string, { chain, host, members }: Network): void {
+  const network = { chain, host, members: members.map(({ slug, ports }) => ({ slug, ports })) };
+  const text = JSON.stringify({ format: networkFormat, cometVersion, ...network }, null, 2);
+  writeFileDurably(networkFile(dir), `${text}\n`);
+}
+
+export function hasNetwork(dir: string): boolean {
+  return existsSync(networkFile(dir));
 }
 
 /** Throws `networkMissing` where `dir` holds no network. */
 export function readNetwork(dir: string): Network {
-  if (!existsSync(networkFile(dir))) throw new NodeFault(NodeErrorCodes.networkMissing);
+  if (!hasNetwork(dir)) throw new NodeFault(NodeErrorCodes.networkMissing);
   try {
     const { format, chain, host, members } = JSON.parse(readFileSync(networkFile(dir), 'utf8')) as {
       format: string;

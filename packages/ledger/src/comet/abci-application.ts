@@ -5,6 +5,8 @@ import {
   type Did,
   encodeCommitmentProof,
   fromBase64url,
+  type Handover,
+  handoverHash,
   msOfTimestamp,
   proofKeyOf,
   resultData,
@@ -13,6 +15,7 @@ import {
   toHex,
 } from '@salus/protocol';
 import type { BlockPosition } from '../application.ts';
+import { genesisValidators } from '../directory.ts';
 import type { DurableApplication } from '../durable-application.ts';
 import { type ResultJson, resultJson } from '../log/block-codec.ts';
 import { unfitForBlock } from '../state-machine.ts';
@@ -48,6 +51,8 @@ export type CommittedTransactions = {
 
 export type AbciParts = {
   application: DurableApplication;
+  /** The chain began under other validators; CometBFT goes on from there. */
+  handover: Handover | undefined;
   pool: TransactionPool;
   genesisHash: Uint8Array;
   softwareVersion: string;
@@ -203,24 +208,32 @@ export class AbciApplication {
 
   #info(): Answer<'info'> {
     const { height, appHash } = this.#parts.application.info();
+    const isBeginning = height === this.#baseHeight();
     return {
       case: 'info',
       value: {
         data: 'salus',
         version: this.#parts.softwareVersion,
         appVersion,
-        lastBlockHeight: BigInt(height),
-        lastBlockAppHash: height > 0 ? appHash : new Uint8Array(0),
+        lastBlockHeight: BigInt(isBeginning ? 0 : height),
+        lastBlockAppHash: isBeginning ? new Uint8Array(0) : appHash,
       },
     };
   }
 
-  /** The state of genesis is there already; what CometBFT was given must be of the same chain. */
+  /** The block before CometBFT's first one. There it is told of no block at all, so that it sends InitChain. */
+  #baseHeight(): number {
+    return (this.#parts.handover?.next.height ?? 1) - 1;
+  }
+
+  /** The state to begin with is there already; what CometBFT was given must be of the same chain. */
   #initChain({ chainId, initialHeight, validators, appStateBytes }: RequestInitChain): Answer<'initChain'> {
-    const { application, genesisHash } = this.#parts;
+    const { application, genesisHash, handover } = this.#parts;
     const { genesis } = application;
     const { height, appHash } = application.info();
-    const wanted = genesis.validators.map(({ publicKey, power }) => `${toHex(fromBase64url(publicKey))} ${power}`);
+    const first = handover?.next.validators ?? genesisValidators(genesis);
+    const wanted = first.map(({ publicKey, power }) => `${toHex(publicKey)} ${power}`);
+    const appState = Buffer.from(appStateBytes).toString();
     const given = validators.map(({ pubKey, power }) => {
       const key = pubKey?.sum.case === 'ed25519' ? pubKey.sum.value : new Uint8Array(0);
       return `${toHex(key)} ${power}`;
@@ -228,10 +241,10 @@ export class AbciApplication {
     const facts: Record<string, boolean> = {
       chain: chainId === genesis.chain,
       validators: wanted.sort().join() === given.sort().join(),
-      'genesis document': Buffer.from(appStateBytes)
-        .toString()
-        .includes(`"${toHex(genesisHash)}"`),
-      'first height': initialHeight === 1n && height === 0,
+      'genesis document': appState.includes(`"${toHex(genesisHash)}"`),
+      handover: !handover || appState.includes(`"${toHex(handoverHash(handover))}"`),
+      'first height': Number(initialHeight) === this.#baseHeight() + 1 && height === this.#baseHeight(),
+      state: !handover || toHex(handover.next.appHash) === toHex(appHash),
     };
     const wrong = Object.entries(facts).flatMap(([name, fits]) => (fits ? [] : [name]));
     if (wrong.length > 0) throw cometError('genesisDiffers', wrong.join(', '));

@@ -2,24 +2,24 @@ import { type GenesisDocument, genesisHash, type IterableView, type Kernel, kern
 import {
   type Anchor,
   equalBytes,
-  fromBase64url,
   genesisAnchor,
+  type Handover,
   type LightBlock,
   parseTransaction,
   type ReceiptState,
   SalusError,
+  type TrustStep,
   toHex,
-  type Validator,
 } from '@salus/protocol';
 import { type Block, type BlockContent, BlockReader } from '../block-reader.ts';
-import { copyLedger } from '../copy.ts';
-import { directoryState } from '../directory.ts';
+import { directoryState, genesisValidators } from '../directory.ts';
 import { DurableApplication } from '../durable-application.ts';
 import type { Submitted } from '../embedded/engine.ts';
 import { ledgerError } from '../errors.ts';
 import { type Files, nodeFiles } from '../files.ts';
 import { type FindAnswer, type FindQuery, type LedgerTransaction, TransactionFinder } from '../find.ts';
 import { verifyWorkers } from '../limits.ts';
+import { decodeSigned } from '../log/block-codec.ts';
 import { stateReceipt, transactionReceipt } from '../receipts.ts';
 import { Verifier } from '../verify/verifier.ts';
 import { AbciApplication, type CommittedTransactions } from './abci-application.ts';
@@ -38,6 +38,8 @@ export type CometLedgerOptions = {
   /** Needed for a new directory; for an existing one it must be the same. */
   genesis?: GenesisDocument;
   kernel: Kernel;
+  /** How the chain came from its former validators to CometBFT; earlier blocks have their votes in the log. */
+  handover?: Handover | undefined;
   /** Where CometBFT connects as `proxy_app`. */
   abci: AbciAddress;
   /** CometBFT's RPC on the loopback interface. */
@@ -56,7 +58,13 @@ export type CometLedgerOptions = {
 };
 
 type Head = { height: number; timeMs: number; appHash: string };
-type Parts = { dir: string; application: DurableApplication; verifier: Verifier; pool: TransactionPool; rpc: CometRpc };
+type Parts = {
+  application: DurableApplication;
+  handover: Handover | undefined;
+  verifier: Verifier;
+  pool: TransactionPool;
+  rpc: CometRpc;
+};
 
 /** State keys under which governance keeps what FinalizeBlock returned, by height. */
 const updatesPrefix = 'governance/updates/';
@@ -88,7 +96,9 @@ export class CometLedger {
     this.genesis = application.genesis;
     this.#genesisHash = genesisHash(application.genesis);
     this.#signed = new SignedBlocks(rpc, this.genesis.chain);
-    this.#blocks = new BlockReader(application.scan, application.state, (height) => this.#signed.block(height));
+    this.#blocks = new BlockReader(application.scan, application.state, (height, signed) =>
+      signed === '' ? this.#signed.block(height) : decodeSigned(signed),
+    );
     this.#finder = new TransactionFinder(application.state, this.#blocks, () => application.info().height);
     this.#submissions = new Submissions(rpc);
   }
@@ -126,19 +136,20 @@ export class CometLedger {
   }
 
   static async #of(options: CometLedgerOptions): Promise<CometLedger> {
-    const { dir, genesis, kernel, clock, files } = options;
+    const { dir, genesis, handover, kernel, clock, files } = options;
     const application = await DurableApplication.open({ dir, genesis, kernel, clock, files });
     const workers = options.verifyWorkers ?? verifyWorkers;
     const verifier = new Verifier(workers, (kid, payload) => application.keyFor(kid, payload));
     const pool = new TransactionPool(verifier);
-    return new CometLedger({ dir, application, verifier, pool, rpc: new CometRpc(options.rpcPort) });
+    return new CometLedger({ application, handover, verifier, pool, rpc: new CometRpc(options.rpcPort) });
   }
 
   #handler(options: CometLedgerOptions): AbciHandler {
     const { softwareVersion, log = quiet, snapshotEveryBlocks = snapshotEveryBlocksDefault } = options;
-    const { application, pool } = this.#parts;
+    const { application, handover, pool } = this.#parts;
     return new AbciApplication({
       application,
+      handover,
       pool,
       genesisHash: this.#genesisHash,
       softwareVersion,
@@ -228,7 +239,7 @@ export class CometLedger {
     const place = this.#parts.application.state.place(hash);
     if (!place) throw ledgerError('transactionUnknown', hash);
     await this.#reaches(place.height + 1);
-    const proving = await this.#signed.block(place.height + 1);
+    const proving = await this.#light(place.height + 1);
     const state = options.stateKey === undefined ? undefined : this.#prove(options.stateKey);
     if (state && !equalBytes(state.root, proving.header.appHash)) throw ledgerError('stateMoved');
     const trust = await this.#trustSteps(proving);
@@ -244,12 +255,13 @@ export class CometLedger {
 
   /** What whoever checks receipts of this chain needs to trust: its genesis. */
   anchor(): Anchor {
-    const { chain, timeMs, validators } = this.genesis;
-    const keys: Validator[] = validators.map(({ publicKey, power }) => ({
-      publicKey: fromBase64url(publicKey),
-      power,
-    }));
-    return genesisAnchor({ chain, timeMs, genesisHash: this.#genesisHash, validators: keys });
+    const { chain, timeMs } = this.genesis;
+    return genesisAnchor({
+      chain,
+      timeMs,
+      genesisHash: this.#genesisHash,
+      validators: genesisValidators(this.genesis),
+    });
   }
 
   /** What CometBFT says of itself, its peers and its evidence. */
@@ -259,9 +271,7 @@ export class CometLedger {
 
   /** Copies state and blocks into a new directory, as of one moment; see `copyLedger`. */
   copyTo(dir: string, pinned: (head: Head) => void = () => undefined): Promise<Head> {
-    const { application, dir: from } = this.#parts;
-    const { scan, state } = application;
-    return copyLedger({ dir: from, scan, state, head: () => this.head() }, dir, pinned);
+    return this.#parts.application.copyTo(dir, pinned);
   }
 
   close(): Promise<void> {
@@ -289,24 +299,39 @@ export class CometLedger {
     return { proof: { key, stored, proof }, root: appHash, height };
   }
 
-  /** The blocks before this one whose header names another set for what follows: each the one after the decision. */
-  async #trustSteps({ header: { height } }: LightBlock): Promise<LightBlock[]> {
+  /** The block of a height that this member has; before the handover with the votes of those who handed over. */
+  async #light(height: number): Promise<LightBlock> {
+    const { handover } = this.#parts;
+    if (!handover || height >= handover.next.height) return this.#signed.block(height);
+    const { header, commit } = await this.#blocks.existing(height);
+    return { header, commit, validators: handover.last.validators };
+  }
+
+  /**
+   * What leads from genesis to this block: a handover before it, and the blocks whose header names another set for what
+   * follows, each the one after the decision.
+   */
+  async #trustSteps({ header: { height } }: LightBlock): Promise<TrustStep[]> {
+    const { handover } = this.#parts;
+    const firstHeight = handover?.next.height ?? 1;
+    if (height < firstHeight) return [];
     const heights: number[] = [];
     for (const [key] of this.view().iterate(updatesPrefix)) {
       const announced = Number(key.slice(updatesPrefix.length)) + 1;
-      if (announced < height) heights.push(announced);
+      if (announced > firstHeight && announced < height) heights.push(announced);
     }
-    return Promise.all(heights.sort((left, right) => left - right).map((at) => this.#signed.block(at)));
+    const blocks = await Promise.all(heights.sort((left, right) => left - right).map((at) => this.#signed.block(at)));
+    return handover ? [handover, ...blocks] : blocks;
   }
 
   /** The earliest block at hand whose header says `root`: an idle chain makes none for a while. */
   async #provingBlock(height: number, root: Uint8Array): Promise<LightBlock> {
     if (height > 0 && this.head().height >= height) {
-      const block = await this.#signed.block(height);
+      const block = await this.#light(height);
       if (equalBytes(block.header.appHash, root)) return block;
     }
     await this.#reaches(height + 1);
-    return this.#signed.block(height + 1);
+    return this.#light(height + 1);
   }
 
   /** Waits until this member has committed the block. */

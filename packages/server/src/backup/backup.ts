@@ -62,7 +62,7 @@ export function pinDatabase(path: string): PinnedDatabase {
   };
 }
 
-async function copySqlite(from: string, to: string): Promise<void> {
+export async function copySqlite(from: string, to: string): Promise<void> {
   const pinned = pinDatabase(from);
   try {
     await pinned.copyTo(to);
@@ -78,7 +78,7 @@ async function copyLedger(from: string, to: string): Promise<void> {
   await copySynced(join(from, storeFile), join(to, storeFile));
 }
 
-async function copyOrganization(directory: DataDirectory, slug: string, target: string): Promise<void> {
+export async function copyOrganization(directory: DataDirectory, slug: string, target: string): Promise<void> {
   const member = genesisMembers(directory.genesis()).find((one) => one.slug === slug);
   if (member === undefined) throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged);
   const from = organizationPaths(directory.root, slug);
@@ -132,7 +132,9 @@ export async function finishBackup(
   { height, appHash }: { height: number; appHash: string },
   createdMs: number,
 ): Promise<BackupManifest> {
-  for (const name of ['genesis.json', 'salus.json']) await copySynced(join(root, name), join(target, name));
+  const handover = existsSync(join(root, 'handover.json')) ? ['handover.json'] : [];
+  for (const name of [...handover, 'genesis.json', 'salus.json'])
+    await copySynced(join(root, name), join(target, name));
   const files = await listFiles(target);
   const software = softwareVersion;
   const manifest = { format: backupFormat, chain, height, appHash, createdMs, software, organizations, files } as const;

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { encodeHandover, type Handover, parseHandover, utf8Text } from '@salus/protocol';
 import { NodeErrorCodes, NodeFault } from './errors.ts';
 
 /** Version of the layout below. Another one is refused: a directory is never guessed at. */
@@ -36,6 +37,7 @@ export interface Manifest {
  *
  *     salus.json            what this directory is; written last, so that an unfinished one has none
  *     genesis.json          the genesis document of the chain
+ *     handover.json         how the chain went from the embedded validator to CometBFT, where it did
  *     lock                  held while a process uses the directory
  *     keys/validator.json   key of the embedded validator
  *     ledger/               blocks, state, index
@@ -55,6 +57,10 @@ export function ledgerPath(root: string): string {
 /** CometBFT's home, where it orders the transactions. */
 export function cometPath(root: string): string {
   return join(root, 'comet');
+}
+
+function handoverPath(root: string): string {
+  return join(root, 'handover.json');
 }
 
 export function validatorKeyPath(root: string): string {
@@ -149,6 +155,20 @@ export function openDirectory(root: string, chain?: string): DataDirectory {
     typeof genesis === 'object' && genesis !== null && 'chain' in genesis ? genesis.chain : undefined;
   if (genesisChain !== manifest.chain) throw new NodeFault(NodeErrorCodes.dataDirectoryChain);
   return { root, manifest, genesis: () => genesis };
+}
+
+/** The handover of the directory's chain; with it the embedded engine makes no more blocks of that chain. */
+export function readHandover(root: string): Handover | undefined {
+  if (!existsSync(handoverPath(root))) return undefined;
+  try {
+    return parseHandover(readFileSync(handoverPath(root)));
+  } catch (cause) {
+    throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged, undefined, { cause });
+  }
+}
+
+export function writeHandover(root: string, handover: Handover): void {
+  writeFileDurably(handoverPath(root), utf8Text(encodeHandover(handover)));
 }
 
 /** Ends a directory's creation: from now on it is a node. */

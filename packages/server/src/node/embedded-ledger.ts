@@ -29,7 +29,7 @@ import {
   utf8,
 } from '@salus/protocol';
 import { addErrorTable, setErrorStatus } from '../http/problems.ts';
-import { cometPath, type DataDirectory, ledgerPath, validatorKeyPath } from './data-directory.ts';
+import { cometPath, type DataDirectory, ledgerPath, readHandover, validatorKeyPath } from './data-directory.ts';
 import { NodeErrorCodes, NodeFault } from './errors.ts';
 import type {
   BlockEvents,
@@ -218,6 +218,7 @@ export class EngineLedger implements LedgerAccess {
 }
 
 async function openOf(directory: DataDirectory, clock: () => number = Date.now, everyPage = false): Promise<Ledger> {
+  if (readHandover(directory.root)) throw new NodeFault(NodeErrorCodes.chainHandedOver);
   const dir = ledgerPath(directory.root);
   const validatorKey = readSeed(directory.root);
   const genesis = genesisOf(directory);
@@ -238,7 +239,8 @@ interface Examined {
 
 /** Where CometBFT orders, headers and votes stand in its own store; the rest is examined in the same way. */
 async function openExamined(directory: DataDirectory): Promise<Examined> {
-  if (!existsSync(cometPath(directory.root))) return await openOf(directory, Date.now, true);
+  const isEmbedded = !existsSync(cometPath(directory.root)) && !readHandover(directory.root);
+  if (isEmbedded) return await openOf(directory, Date.now, true);
   const dir = ledgerPath(directory.root);
   const options = { dir, genesis: genesisOf(directory), kernel: createKernel(), everyPage: true };
   const application = await DurableApplication.open(options);

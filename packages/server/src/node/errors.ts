@@ -32,6 +32,10 @@ export const NodeErrorCodes = {
   backupUnderWay: 738,
   backupOnlineUnable: 739,
   exportCut: 740,
+  chainHandedOver: 741,
+  exportTargetTaken: 742,
+  exportWaits: 743,
+  voteLost: 744,
   networkMissing: 745,
   networkRunning: 746,
   memberUnready: 747,
@@ -135,6 +139,37 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     { name: 'backupOnlineUnable', advice: 'The engine of this node cannot be copied at work: stop it, then back up.' },
   ],
   [740, { name: 'exportCut', advice: 'The answer ended before its end, so nothing of it was kept: export again.' }],
+  [
+    741,
+    {
+      name: 'chainHandedOver',
+      advice:
+        'The chain of this directory was handed over to a network, and no block is made here any more: run the network’s ' +
+        'members. What is here can be read, examined and verified.',
+    },
+  ],
+  [
+    742,
+    {
+      name: 'exportTargetTaken',
+      advice:
+        'Name with --dir a directory that is not there yet, or the one of an export of this chain that did not end.',
+    },
+  ],
+  [
+    743,
+    {
+      name: 'exportWaits',
+      advice: 'Nothing was handed over: the chain goes on here. Run the same command again later.',
+    },
+  ],
+  [
+    744,
+    {
+      name: 'voteLost',
+      advice: 'The members did not adopt it, and nothing was changed: ask them why, and propose it again.',
+    },
+  ],
   [745, { name: 'networkMissing', advice: 'Create one with `salus network init`, or name its directory with --dir.' }],
   [746, { name: 'networkRunning', advice: 'End it first with `salus network stop`.' }],
   [

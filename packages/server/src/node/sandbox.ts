@@ -24,6 +24,14 @@ import { NodeErrorCodes, NodeFault } from './errors.ts';
 export const sandboxPrefix = 'sandbox-';
 const vaultEpochFirst = 1;
 
+const sandboxVotingMs = 10_000;
+const sandboxNoticeBlocks = 2;
+
+/** Whoever tries something out cannot wait for days until votes are counted. */
+export const sandboxVotingRules: NonNullable<GenesisDocument['votingRules']> = Object.fromEntries(
+  governance.changeKinds.map((kind) => [kind, { votingMs: sandboxVotingMs, noticeBlocks: sandboxNoticeBlocks }]),
+);
+
 export function isSandboxChain(chain: string): boolean {
   return chain.startsWith(sandboxPrefix);
 }
@@ -112,6 +120,7 @@ export async function createSandbox(dataRoot: string, options: SandboxOptions = 
       validators: [{ publicKey: createValidatorKey(dataRoot), power: 1, member: first.did }],
       members: created,
       parameters: {},
+      votingRules: sandboxVotingRules,
       ruleSets: [governance.jurisdictionUsa as unknown as JsonValue],
     };
     finishDirectory(dataRoot, { chain, organizations: [...slugs] }, genesis);

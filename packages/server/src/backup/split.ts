@@ -1,0 +1,34 @@
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type DataDirectory, ledgerPath, organizationPath } from '../node/data-directory.ts';
+import { organizationPaths } from '../orgs/organization.ts';
+import { copyOrganization, copySqlite, copySynced, exchangeFile } from './backup.ts';
+
+/** Removes what `splitMember` made, so that it can be made anew. */
+export function removeSplit(target: string): void {
+  for (const name of ['orgs', 'exchange', 'ledger', 'comet'])
+    rmSync(join(target, name), { recursive: true, force: true });
+}
+
+/**
+ * Gives one organisation of a stopped node a data directory of its own: its keys, vault and stores, and the sealed
+ * payloads that wait, which only their recipients can open. The ledger is copied by `copyLedger`, a function because it
+ * must be open. The caller holds the lock; the target is no node until it is finished.
+ */
+export async function splitMember(
+  directory: DataDirectory,
+  slug: string,
+  target: string,
+  copyLedger: (to: string) => Promise<unknown>,
+): Promise<void> {
+  removeSplit(target);
+  const keys = organizationPaths(directory.root, slug).keys;
+  const to = join(organizationPath(target, slug), 'keys');
+  for (const name of readdirSync(keys).filter((file) => file.endsWith('.json'))) {
+    await copySynced(join(keys, name), join(to, name));
+  }
+  await copyOrganization(directory, slug, target);
+  const exchange = join(directory.root, exchangeFile);
+  if (existsSync(exchange)) await copySqlite(exchange, join(target, exchangeFile));
+  await copyLedger(ledgerPath(target));
+}
