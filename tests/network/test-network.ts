@@ -129,7 +129,7 @@ export class TestMember {
   logs(): string {
     const files = [join(this.member.dataDir, 'member.log'), join(cometHomeOf(this.member.dataDir), 'comet.log')];
     const lines = files.map((file) => readFileSync(file, 'utf8').split('\n'));
-    const telling = lines.map((all) => all.filter((line) => !line.includes('"msg":"request"')).slice(-logLinesMax));
+    const telling = lines.map((all) => all.filter((line) => !line.includes('"event":"request"')).slice(-logLinesMax));
     return files.map((file, index) => `--- ${file}\n${telling[index]?.join('\n')}`).join('\n');
   }
 }

@@ -88,6 +88,16 @@ export const Organization = Type.Object({
 });
 export type Organization = Static<typeof Organization>;
 
+export const Expiring = Type.Object({
+  kind: Type.Union([Type.Literal('key'), Type.Literal('certificate')]),
+  organization: Type.Optional(Type.String({ description: 'whose key' })),
+  purpose: Type.Optional(Type.String({ description: 'what the key is for' })),
+  name: Type.String({ description: 'of the key, or of the certificate’s file' }),
+  expiresMs: Type.Integer({ description: 'milliseconds since 1970' }),
+  level: Type.Union([Type.Literal('warning'), Type.Literal('critical'), Type.Literal('expired')]),
+});
+export type Expiring = Static<typeof Expiring>;
+
 export const Status = Type.Object({
   version: Type.String(),
   chain: Type.String(),
@@ -98,6 +108,7 @@ export const Status = Type.Object({
   appHash: Hash,
   startedMs: Type.Integer(),
   organizations: Type.Array(Organization),
+  expiring: Type.Array(Expiring, { description: 'keys and certificates that end soon or have ended' }),
 });
 export type Status = Static<typeof Status>;
 

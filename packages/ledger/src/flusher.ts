@@ -1,5 +1,6 @@
 import { ledgerError } from './errors.ts';
 import { diskRetryMs, flushEntries, flushIdleMs, unflushedEntriesMax } from './limits.ts';
+import type { Meter } from './meter.ts';
 import { flush } from './state/flush.ts';
 import type { StateStore } from './state/state-store.ts';
 
@@ -16,9 +17,11 @@ export class Flusher {
   #problem: Error | undefined;
   #isClosed = false;
   readonly #entriesMax: number;
+  readonly #meter: Meter | undefined;
 
-  constructor(state: StateStore, entriesMax = unflushedEntriesMax) {
+  constructor(state: StateStore, entriesMax = unflushedEntriesMax, meter?: Meter) {
     this.#state = state;
+    this.#meter = meter;
     this.#entriesMax = entriesMax;
     this.#timer = setInterval(() => this.#check(), flushIdleMs / 2);
     this.#timer.unref();
@@ -75,10 +78,12 @@ export class Flusher {
   }
 
   async #run(): Promise<void> {
+    const sinceMs = performance.now();
     try {
       // The event loop and the disk go to the blocks between the steps.
       await flush(this.#state, () => sleep(1));
       this.#problem = undefined;
+      this.#meter?.time('flush', sinceMs);
     } catch (error) {
       this.#problem = error as Error;
       await sleep(diskRetryMs);

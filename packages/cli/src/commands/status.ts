@@ -1,4 +1,5 @@
 import { createClient } from '@salus/api';
+import { expiryText } from '@salus/server';
 import { type AddCommand, examples, type GlobalOptions, urlDefault } from '../cli.ts';
 
 interface StatusOptions extends GlobalOptions {
@@ -24,6 +25,8 @@ export const addStatus: AddCommand = (program, cli) => {
           `State root   ${status.appHash}`,
           'Organisations',
           ...organizations,
+          ...(status.expiring.length > 0 ? ['Ends soon'] : []),
+          ...status.expiring.map((one) => `  ${one.level}: ${expiryText(one)}`),
         ];
         return { value: status, text: text.join('\n') };
       }),

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Status } from '@salus/api';
+import type { Expiring, Status } from '@salus/api';
 import { CometRpc } from '@salus/ledger';
 import { cometHomeOf } from './comet-home.ts';
 import { statusTimeoutMs } from './limits.ts';
@@ -17,6 +17,8 @@ export type MemberStatus = {
   appHash?: string;
   blockTimeMs?: number;
   comet?: { version: string; height: number; peers: number; isCatchingUp: boolean; power: number };
+  /** Keys and certificates that end soon, as this member sees it. */
+  expiring?: Expiring[];
   /** What does not answer. */
   problem?: string;
 };
@@ -64,8 +66,8 @@ async function memberStatus(member: NetworkMember, host: string): Promise<Member
   const problems: string[] = [];
   const [node, comet] = await Promise.allSettled([nodeStatus(url), cometStatus(ports.rpc)]);
   if (node.status === 'fulfilled') {
-    const { height, appHash, blockTimeMs } = node.value;
-    Object.assign(status, { height, appHash, blockTimeMs });
+    const { height, appHash, blockTimeMs, expiring } = node.value;
+    Object.assign(status, { height, appHash, blockTimeMs, expiring });
   } else problems.push('the node does not answer');
   if (comet.status === 'fulfilled') status.comet = comet.value;
   else problems.push('its CometBFT does not answer');

@@ -14,6 +14,7 @@ import { encodeResults, encodeSigned, type ResultJson, resultJson } from '../log
 import type { BlockLog } from '../log/block-log.ts';
 import { encodeRecord } from '../log/record.ts';
 import type { LogLocation } from '../log/segment.ts';
+import type { Meter } from '../meter.ts';
 import type { VerifiedBytes, Verifier } from '../verify/verifier.ts';
 import { type BlockBuilder, type BuiltBlock, type ChainTip, resultsHashOf } from './block-builder.ts';
 
@@ -38,6 +39,7 @@ export type EngineParts = {
   builder: BlockBuilder;
   tip: ChainTip;
   clock: Clock;
+  meter: Meter;
   /** Moves the oldest executed block into the state that readers see. */
   onDurable(block: CommittedBlock, location: LogLocation): void;
   /** Executed blocks will never be durable. */
@@ -110,6 +112,11 @@ export class EmbeddedEngine {
         this.#kick();
       });
     });
+  }
+
+  /** Accepted and in no durable block yet. */
+  waiting(): number {
+    return this.#waiting;
   }
 
   tip(): ChainTip {
@@ -192,7 +199,8 @@ export class EmbeddedEngine {
   }
 
   #makeBlock(): void {
-    const { application } = this.#parts;
+    const { application, meter } = this.#parts;
+    const sinceMs = performance.now();
     const position = { height: this.#tip.height + 1, blockTimeMs: this.nextTimeMs() };
     const taken = this.#take();
     const { accepted, refused } = application.prepareProposal(
@@ -206,6 +214,7 @@ export class EmbeddedEngine {
       return;
     }
     const finalized = application.finalizeBlock(accepted, position);
+    meter.time('execute', sinceMs);
     this.#seal(kept, finalized, position.blockTimeMs);
   }
 
@@ -242,6 +251,7 @@ export class EmbeddedEngine {
       isUnproven: kept.length > 0,
     };
     this.#unsynced += 1;
+    const sinceMs = performance.now();
     const block: CommittedBlock = {
       ...built,
       height,
@@ -250,7 +260,10 @@ export class EmbeddedEngine {
       results,
     };
     log.append(encodeRecord(record), height).then(
-      (location) => this.#durable(block, kept, location),
+      (location) => {
+        this.#parts.meter.time('commit', sinceMs);
+        this.#durable(block, kept, location);
+      },
       (error: SalusError) => this.#failed(kept, error),
     );
   }

@@ -7,6 +7,7 @@ import {
   verifyBatchTransactionsMax,
   verifyGatherMs,
 } from '../limits.ts';
+import type { Meter } from '../meter.ts';
 import type { FromWorker, KeyAnswer, Outcome, ToWorker, VerifyAnswer } from './protocol.ts';
 
 /** A transaction whose signatures are good under keys with these thumbprints; execution compares them with state. */
@@ -15,7 +16,8 @@ export type ResolveKey = (kid: string, payload: Payload) => KeyAnswer;
 export type VerifyDone = (verified: VerifiedBytes | SalusError) => void;
 
 type Waiting = { bytes: Uint8Array; done: VerifyDone };
-type WorkerState = { worker: Worker; batches: Map<number, Waiting[]> };
+type Batch = { waiting: Waiting[]; sentMs: number };
+type WorkerState = { worker: Worker; batches: Map<number, Batch> };
 
 const hashBytes = 32;
 /** Signatures were checked in the worker; execution needs to know who signed, not what. */
@@ -34,6 +36,7 @@ function parsedOf(bytes: Uint8Array, hash: Uint8Array, outcome: Exclude<Outcome,
 export class Verifier {
   readonly #workers: WorkerState[] = [];
   readonly #resolveKey: ResolveKey;
+  readonly #meter: Meter | undefined;
   #queue: Waiting[] = [];
   #nextBatch = 0;
   #isScheduled = false;
@@ -41,8 +44,9 @@ export class Verifier {
   #timer: NodeJS.Timeout | undefined;
   #failure: SalusError | undefined;
 
-  constructor(workers: number, resolveKey: ResolveKey) {
+  constructor(workers: number, resolveKey: ResolveKey, meter?: Meter) {
     this.#resolveKey = resolveKey;
+    this.#meter = meter;
     for (let index = 0; index < workers; index += 1) this.#start();
   }
 
@@ -73,7 +77,8 @@ export class Verifier {
 
   #fail(failure: SalusError): void {
     this.#failure ??= failure;
-    const waiting = [...this.#workers.flatMap(({ batches }) => [...batches.values()].flat()), ...this.#queue];
+    const sent = this.#workers.flatMap(({ batches }) => [...batches.values()].flatMap(({ waiting }) => waiting));
+    const waiting = [...sent, ...this.#queue];
     for (const { batches } of this.#workers) batches.clear();
     this.#queue = [];
     for (const { done } of waiting) done(this.#failure);
@@ -124,7 +129,7 @@ export class Verifier {
     this.#sentMs = performance.now();
     const batch = this.#nextBatch;
     this.#nextBatch += 1;
-    state.batches.set(batch, waiting);
+    state.batches.set(batch, { waiting, sentMs: this.#sentMs });
     const message: ToWorker = { kind: 'verify', batch, bytes: joined.buffer, lengths };
     state.worker.postMessage(message, [joined.buffer]);
   }
@@ -135,10 +140,12 @@ export class Verifier {
       state.worker.postMessage({ kind: 'keys', batch: message.batch, keys } satisfies ToWorker);
       return;
     }
-    const waiting = state.batches.get(message.batch) ?? [];
+    const batch = state.batches.get(message.batch);
     state.batches.delete(message.batch);
     this.#dispatch();
-    this.#finish(waiting, message);
+    if (!batch) return;
+    this.#meter?.time('verify', batch.sentMs);
+    this.#finish(batch.waiting, message);
   }
 
   #finish(waiting: Waiting[], answer: VerifyAnswer): void {

@@ -32,7 +32,7 @@ describe('R-PPL-5 operations', () => {
     await expect(api().health()).resolves.toEqual({ status: 'ok' });
     await expect(api().ready()).resolves.toMatchObject({ status: 'ready' });
     const text = await api().metrics();
-    expect(text).toContain('salus_http_request_seconds_bucket');
+    expect(text).toContain('salus_http_request_duration_seconds_bucket');
     expect(text).not.toContain('did:salus');
   });
 

@@ -1,16 +1,21 @@
-import { type Logger, pino } from 'pino';
+import { type Logger, pino, stdTimeFunctions } from 'pino';
 
 export type LogLevel = 'silent' | 'error' | 'warn' | 'info' | 'debug';
 
+type Facts = Record<string, string | number | boolean>;
+
 /**
- * The node's log. It has a method per kind of line, and none that takes a request: addresses, bodies, headers and error
- * messages can carry identifiers, so only route patterns, numbers and frames of the stack are ever written.
+ * The node's log: one JSON object a line, with `level`, `time` (RFC 3339) and `event`. It has a method per kind of line,
+ * and none that takes a request: addresses, bodies, headers and error messages can carry identifiers, so only route
+ * patterns, numbers and frames of the stack are ever written.
  */
 export interface NodeLog {
   request(id: string, method: string, pattern: string, status: number, ms: number): void;
   fault(id: string, pattern: string | undefined, error: unknown): void;
   /** Something that happened to the node itself; `facts` hold counts, heights, ports, never people. */
-  note(event: string, facts?: Record<string, string | number | boolean>): void;
+  note(event: string, facts?: Facts): void;
+  /** The same, where somebody has to act. */
+  warn(event: string, facts?: Facts): void;
 }
 
 /** The places of a stack, without its first line: that one holds the message. */
@@ -23,7 +28,13 @@ function framesOf(error: unknown): string[] {
 }
 
 export function createLog(level: LogLevel, destination?: { write(line: string): void }): NodeLog {
-  const options = { level, base: null };
+  const options = {
+    level,
+    base: null,
+    messageKey: 'event',
+    timestamp: stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
   const logger: Logger = destination === undefined ? pino(options, pino.destination(2)) : pino(options, destination);
   return {
     request(id, method, route, status, ms) {
@@ -35,6 +46,9 @@ export function createLog(level: LogLevel, destination?: { write(line: string): 
     },
     note(event, facts) {
       logger.info(facts ?? {}, event);
+    },
+    warn(event, facts) {
+      logger.warn(facts ?? {}, event);
     },
   };
 }

@@ -4,6 +4,8 @@ import { DatabaseSync } from 'node:sqlite';
 import type { StateReader } from '@salus/contracts';
 import { SalusError } from '@salus/protocol';
 import { openVault, type VaultReport } from '@salus/vault';
+import { certificateExpiries } from '../expiry/certificates.ts';
+import { type Expiry, expiringOf, expiryText, keyExpiries } from '../expiry/expiry.ts';
 import { genesisMembers, type MemberProfile, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
 import { type DataDirectory, lockDirectory, openDirectory } from './data-directory.ts';
 import { examineLedger, type LedgerExamination } from './embedded-ledger.ts';
@@ -15,6 +17,8 @@ export interface DoctorReport {
   blocks: number;
   transactions: number;
   problems: string[];
+  /** What will be a problem unless somebody acts: keys and certificates that end soon. */
+  warnings: string[];
 }
 
 /** What went wrong, without a word of what the files hold. */
@@ -104,11 +108,16 @@ async function organizationProblems(directory: DataDirectory): Promise<string[]>
 }
 
 /** A ledger that cannot be opened is one of the problems, and the rest is examined all the same. */
-async function ledgerFindings(directory: DataDirectory, replay: boolean): Promise<LedgerExamination> {
+async function ledgerFindings(
+  directory: DataDirectory,
+  replay: boolean,
+  withState: (state: StateReader) => void,
+): Promise<LedgerExamination> {
   let keys: string[] | undefined;
   try {
     const { blocks, transactions, problems } = await examineLedger(directory, replay, (state) => {
       keys = allKeyProblems(directory, state);
+      withState(state);
     });
     return { blocks, transactions, problems: [...problems.map((problem) => `ledger: ${problem}`), ...(keys ?? [])] };
   } catch (error) {
@@ -122,14 +131,37 @@ function exchangeProblems(root: string): string[] {
   return existsSync(file) ? databaseProblems('exchange', file) : [];
 }
 
+/** The organisations whose keys count: those in this directory, and all members on the ledger. */
+function servedBy(directory: DataDirectory): MemberProfile[] {
+  return genesisMembers(directory.genesis()).filter(({ slug }) => directory.manifest.organizations.includes(slug));
+}
+
+export interface DoctorOptions {
+  replay?: boolean | undefined;
+  /** PEM files whose end is looked at too. */
+  certificates?: readonly string[] | undefined;
+}
+
 /** Examines everything in the data directory of a stopped node. Throws a NodeFault when it is none, or in use. */
-export async function examineDirectory(root: string, options: { replay?: boolean } = {}): Promise<DoctorReport> {
+export async function examineDirectory(root: string, options: DoctorOptions = {}): Promise<DoctorReport> {
   const directory = openDirectory(root);
   const lock = lockDirectory(root);
   try {
-    const ledger = await ledgerFindings(directory, options.replay === true);
-    const problems = [...ledger.problems, ...exchangeProblems(root), ...(await organizationProblems(directory))];
-    return { ok: problems.length === 0, blocks: ledger.blocks, transactions: ledger.transactions, problems };
+    const expiries: Expiry[] = [];
+    const served = servedBy(directory);
+    const ledger = await ledgerFindings(directory, options.replay === true, (state) => {
+      expiries.push(...keyExpiries(state, served));
+    });
+    expiries.push(...certificateExpiries(options.certificates ?? []));
+    const expiring = expiringOf(expiries, Date.now());
+    const isOurs = ({ organization }: Expiry): boolean =>
+      organization === undefined || served.some(({ slug }) => slug === organization);
+    const ended = expiring.filter((one) => one.level === 'expired' && isOurs(one)).map(expiryText);
+    const warnings = expiring.map(expiryText).filter((text) => !ended.includes(text));
+    const found = [...ledger.problems, ...exchangeProblems(root), ...(await organizationProblems(directory))];
+    const problems = [...found, ...ended];
+    const { blocks, transactions } = ledger;
+    return { ok: problems.length === 0, blocks, transactions, problems, warnings };
   } finally {
     lock.release();
   }

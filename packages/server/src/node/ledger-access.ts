@@ -1,4 +1,5 @@
 import type { Event } from '@salus/api';
+import type { ConsensusReport, LedgerMeasurement, LedgerMeasures } from '@salus/ledger';
 
 /** What a transaction became, as `submit` answers once it is durable. */
 export interface CommittedResult {
@@ -81,5 +82,10 @@ export interface LedgerAccess {
    * told, in the turn of the event loop in which it is told.
    */
   copyTo?(dir: string, pinned: (head: LedgerHead) => void): Promise<LedgerHead>;
+  /** Tells durations, counts and result codes as they come; gives what ends it. */
+  observe?(listener: (measurement: LedgerMeasurement) => void): () => void;
+  measures?(): LedgerMeasures;
+  /** Of an engine with several members. */
+  consensus?(): Promise<ConsensusReport>;
   close(): Promise<void>;
 }

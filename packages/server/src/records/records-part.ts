@@ -69,7 +69,7 @@ export const recordsPart: NodePart = {
       for (const [slug, organization] of context.organizations) {
         const { reader, nowMs, log } = context;
         const onError = (error: unknown): void => {
-          if (error instanceof RuleFault) log.note('anchoring refused', { organization: slug, code: error.code });
+          if (error instanceof RuleFault) log.note('anchoring-refused', { organization: slug, code: error.code });
           else log.fault('', `records of ${slug}`, error);
         };
         const one = await openOrganizationRecords({ organization, reader, nowMs, onError });

@@ -50,7 +50,10 @@ async function submitAndWait(
     if (committed.code !== 0) throw rejected(committed);
     return result(committed);
   } catch (error) {
-    if (error instanceof SalusError) metrics.submitted.inc({ outcome: 'refused' });
+    if (error instanceof SalusError) {
+      metrics.submitted.inc({ outcome: 'refused' });
+      metrics.refused.inc({ code: String(error.code) });
+    }
     refusals.tell(bytes, error);
     throw error;
   }

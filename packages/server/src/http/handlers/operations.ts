@@ -31,10 +31,7 @@ function mountHealth({ mount }: Mounter, { ledger, metrics, isStopping }: Operat
   });
 
   mount(routes.metrics, async ({ reply }) => {
-    const { height, timeMs } = ledger.head();
-    metrics.height.set(height);
-    metrics.blockTimeMs.set(timeMs);
-    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+    return reply.type(metrics.registry.contentType).send(await metrics.scrape());
   });
 }
 
