@@ -31,6 +31,7 @@ export const ApiErrorCodes = {
   tokenBadSignature: 625,
   tokenNotAllowed: 626,
   tokenNotBound: 627,
+  tokenUsed: 628,
   transactionUnknown: 630,
   blockUnknown: 631,
   cursorInvalid: 632,
@@ -111,9 +112,10 @@ export const apiErrors: Readonly<Record<ApiErrorCode, ApiErrorEntry>> = {
   627: entry(
     'tokenNotBound',
     401,
-    'The wallet token was made for another request',
+    'The token was made for another request',
     'Make a token whose htm and htu are the method and path of this request.',
   ),
+  628: entry('tokenUsed', 401, 'The token was used already', 'Sign a new token for every request between nodes.'),
   630: entry(
     'transactionUnknown',
     404,

@@ -7,6 +7,7 @@ import { fhirRoutes } from './fhir.ts';
 import { historyRoutes } from './history.ts';
 import { ledgerRoutes } from './ledger.ts';
 import { operationRoutes } from './operations.ts';
+import { peerRoutes } from './peers.ts';
 import { recordRoutes } from './records.ts';
 import { staffRoutes } from './staff.ts';
 import { walletRoutes } from './wallet.ts';
@@ -20,6 +21,7 @@ export const routes = {
   ...walletRoutes,
   ...delegateRoutes,
   ...historyRoutes,
+  ...peerRoutes,
   ...recordRoutes,
   ...staffRoutes,
   ...custodyRoutes,

@@ -33,7 +33,10 @@ export const historyRoutes = {
           custodians: Type.Array(
             Type.Object({
               slug: Slug,
-              hosted: Type.Boolean({ description: 'false: this node does not serve that custodian; ask its own node' }),
+              hosted: Type.Boolean({ description: 'whether this node serves that custodian' }),
+              reached: Type.Optional(
+                Type.Boolean({ description: 'false: that custodian’s node gave no answer; ask again later' }),
+              ),
               entries: Type.Integer(),
             }),
           ),

@@ -2,14 +2,14 @@ import { createLog, hostDefault, type NodeOptions, portDefault, type RunningNode
 import { type Command, Option } from 'commander';
 import { exitCodes, type GlobalOptions, integerOption } from '../cli.ts';
 import { openMemberLedger } from '../network/member.ts';
+import { type ConnectionOptions, connectionOptions, connectionsOf } from './connection-options.ts';
 
-export interface NodeCommandOptions extends GlobalOptions {
+export interface NodeCommandOptions extends GlobalOptions, ConnectionOptions {
   port: number;
   host: string;
   engine: 'embedded' | 'cometbft';
   logLevel: NonNullable<NodeOptions['logLevel']>;
   rateLimit?: number;
-  certificate?: string[];
 }
 
 const portMax = 65_535;
@@ -18,7 +18,7 @@ const rateLimitMax = 100_000_000;
 /** Options of the commands that run a node. */
 export function nodeOptions(command: Command): Command {
   const levels = ['silent', 'error', 'warn', 'info', 'debug'];
-  return command
+  return connectionOptions(command)
     .option(
       '--port <number>',
       'port to listen on; 0 takes a free one',
@@ -34,8 +34,7 @@ export function nodeOptions(command: Command): Command {
       '--rate-limit <number>',
       'requests a minute from one address other than this machine; 0 for no limit',
       integerOption('--rate-limit', 0, rateLimitMax),
-    )
-    .option('--certificate <file...>', 'PEM files of the TLS certificates before the node: it warns before they end');
+    );
 }
 
 /** A terminal sends Ctrl-C to everybody in it, and npm and `salus` pass it on: that is one wish, heard more than once. */
@@ -65,7 +64,7 @@ export async function runUntilSignal(
 ): Promise<void> {
   // Listens before the node starts: a signal while it starts must not cut it off in the middle.
   const end = signalled();
-  const { data, port, host, engine, logLevel, rateLimit, certificate } = options;
+  const { data, port, host, engine, logLevel, rateLimit } = options;
   const log = createLog(logLevel);
   const openLedger: NodeOptions['openLedger'] = (directory, clockMs) =>
     openMemberLedger(directory, clockMs, (event, fields) => log.note(event, fields));
@@ -76,7 +75,7 @@ export async function runUntilSignal(
     engine,
     log,
     rateLimitPerMinute: rateLimit,
-    certificates: certificate,
+    ...connectionsOf(options),
     ...(engine === 'cometbft' && { openLedger }),
   });
   const finish = announce(node);

@@ -1,7 +1,16 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { type AddCommand, examples, exitCodes, type GlobalOptions, integerOption, onInterrupt } from '../cli.ts';
+import {
+  type AddCommand,
+  examples,
+  exitCodes,
+  type GlobalOptions,
+  integerOption,
+  onInterrupt,
+  usageFault,
+} from '../cli.ts';
+import { NetworkStage } from '../walkthrough/network-stage.ts';
 import { OwnStage, RunningStage, type Stage } from '../walkthrough/stage.ts';
 import { Walkthrough, type WalkthroughReport } from '../walkthrough/walkthrough.ts';
 
@@ -12,6 +21,7 @@ interface Options extends GlobalOptions {
   out?: string;
   patients?: number;
   url?: string;
+  network?: string;
 }
 
 const introduction = `
@@ -44,7 +54,11 @@ function textOf({ ok, steps, receipts, patients, resources }: WalkthroughReport,
   ].join('\n');
 }
 
-function stageOf({ url, data, isDataGiven }: Options): { stage: Stage; keep?: string } {
+function stageOf({ url, network, data, isDataGiven }: Options): { stage: Stage; keep?: string } {
+  if (network !== undefined && (url !== undefined || isDataGiven === true)) {
+    throw usageFault('--network is a place of its own: give neither --url nor --data with it.');
+  }
+  if (network !== undefined) return { stage: new NetworkStage(resolve(network)) };
   if (url !== undefined) return { stage: new RunningStage(url, data) };
   if (isDataGiven !== true) return { stage: new OwnStage(undefined) };
   return { stage: new OwnStage(data), keep: data };
@@ -58,9 +72,11 @@ export const addWalkthrough: AddCommand = (program, cli) => {
       'Plays the main job on records: import, ask, decide with the patient’s own key, read, who looked, revoke, verify ' +
         'offline. Starts a sandbox node and wallets as processes of their own in a temporary directory, and removes them; ' +
         '--data keeps them in that directory. With --url it plays on a sandbox that runs already, whose data directory ' +
-        '(--data, as for the node) makes the tokens of its people.',
+        '(--data, as for the node) makes the tokens of its people. With --network it plays on the members of a network that ' +
+        'runs (`salus network start`), each with its own processes, keys and data.',
     )
     .option('--url <url>', 'a sandbox node that runs on this machine already')
+    .option('--network <dir>', 'directory of a network whose members run on this machine')
     .option('--bundles <path...>', 'FHIR bundles or directories (default: patients that Salus makes up)')
     .option('--out <dir>', 'where receipts and proofs are written (default: a new temporary directory)')
     .option('--patients <n>', 'how many patients at the most', integerOption('--patients', 1, patientsMax))
@@ -70,6 +86,7 @@ export const addWalkthrough: AddCommand = (program, cli) => {
         'salus walkthrough',
         'salus walkthrough --data /tmp/walked',
         'salus walkthrough --url http://127.0.0.1:8080',
+        'salus walkthrough --network /srv/network --bundles bundles/',
         'salus walkthrough --bundles bundles/ --json --out proofs',
       ),
     )

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NodeErrorCodes, NodeFault } from '@salus/server';
+import { connectionFlags } from './addresses.ts';
 import type { Network, NetworkMember } from './network-directory.ts';
 import { endProcess, runningPid, SupervisedProcess } from './supervised-process.ts';
 
@@ -24,6 +25,7 @@ export function memberPidFile({ dataDir }: Pick<NetworkMember, 'dataDir'>): stri
 export function memberProcess(member: NetworkMember, host: string): SupervisedProcess {
   const { dataDir, ports } = member;
   const flags = ['--engine', 'cometbft', '--data', dataDir, '--host', host, '--port', String(ports.http)];
+  flags.push(...connectionFlags(dataDir));
   return new SupervisedProcess(
     {
       command: process.execPath,

@@ -4,6 +4,10 @@ export const explanations = {
   'start node': 'A sandbox network starts: every organisation has its own keys and its own data.',
   'reach node':
     'A sandbox network runs already. What is played here stays in its ledger: a ledger is a list that only grows.',
+  'reach members':
+    'Four organisations run already: each has its own processes, keys and data, and a copy of the ledger. They do not trust each other.',
+  'nobody else':
+    'The payer and the regulator are members too, and ask for the same. The answer is that of a person who does not exist.',
   import:
     'Each custodian imports its part under its own record number, encrypts it, and puts salted fingerprints on the ledger.',
   'link wallets': 'Each patient makes keys that only their own wallet has, and links it with each custodian.',

@@ -66,8 +66,9 @@ export class NodeProcess {
 export class WalletProcess {
   readonly #process: Process;
 
-  constructor(dir: string, passphrase: string) {
-    this.#process = new Process(['wallet', 'session', '--wallet', dir], { SALUS_WALLET_PASSPHRASE: passphrase });
+  constructor(dir: string, passphrase: string, environment: Readonly<Record<string, string>> = {}) {
+    const env = { ...environment, SALUS_WALLET_PASSPHRASE: passphrase };
+    this.#process = new Process(['wallet', 'session', '--wallet', dir], env);
   }
 
   /** The output of a command; throws what the wallet refused. */

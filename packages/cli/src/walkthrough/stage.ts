@@ -19,13 +19,21 @@ const ownerOnly = 0o600;
 export interface Stage {
   /** A node of the walkthrough's own, which it may stop. */
   readonly isOwn: boolean;
-  /** Those of the custodians that this node serves. */
+  /** Each organisation has a node of its own. */
+  readonly isNetwork: boolean;
+  /** Those of the custodians that are served here. */
   readonly custodians: readonly Custodian[];
-  /** The node's data directory: its keys make the tokens of its people. */
-  readonly dataDir: string;
-  readonly url: string;
+  /** What the processes of wallets have in their environment. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** The data directory of an organisation's node: its keys make the tokens of its people. */
+  dataDirOf(slug: string): string;
+  urlOf(slug: string): string;
+  /** Where somebody of `asking` reads what lies at `custodian`. */
+  fhirBase(asking: string, custodian: string): string;
   /** Makes everything ready; says in words what is there. */
   open(): Promise<string>;
+  /** Resolves when every node knows what any of them knows now. */
+  settle(): Promise<void>;
   /** Directory of a new wallet; `passphrase` is kept beside it where the run is kept. */
   wallet(name: string, passphrase: string): string;
   /** Runs `work` where nothing of the node can help. */
@@ -33,7 +41,7 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-function walletIn(root: string, name: string): string {
+export function walletIn(root: string, name: string): string {
   mkdirSync(join(root, 'wallets'), { recursive: true, mode: 0o700 });
   return join(root, 'wallets', name);
 }
@@ -41,8 +49,10 @@ function walletIn(root: string, name: string): string {
 /** A sandbox of its own; in `keep` it stays for looking at, else nothing of it does. */
 export class OwnStage implements Stage {
   readonly isOwn = true;
+  readonly isNetwork = false;
   readonly custodians = custodians;
-  readonly dataDir: string;
+  readonly environment = {};
+  readonly #dataDir: string;
   readonly #root: string;
   readonly #isKept: boolean;
   #node: NodeProcess | undefined;
@@ -53,18 +63,28 @@ export class OwnStage implements Stage {
     }
     this.#isKept = keep !== undefined;
     this.#root = keep ?? mkdtempSync(join(tmpdir(), 'salus-walkthrough-'));
-    this.dataDir = join(this.#root, 'node');
+    this.#dataDir = join(this.#root, 'node');
   }
 
-  get url(): string {
+  dataDirOf(): string {
+    return this.#dataDir;
+  }
+
+  urlOf(): string {
     if (this.#node === undefined) throw new Error('the node does not run');
     return this.#node.url;
   }
 
+  fhirBase(_asking: string, custodian: string): string {
+    return `${this.urlOf()}/org/${custodian}/fhir/R4`;
+  }
+
+  async settle(): Promise<void> {}
+
   async open(): Promise<string> {
-    await createSandbox(this.dataDir, { extra: extraMembers });
-    this.#node = await NodeProcess.start(this.dataDir);
-    return `node at ${this.url}`;
+    await createSandbox(this.#dataDir, { extra: extraMembers });
+    this.#node = await NodeProcess.start(this.#dataDir);
+    return `node at ${this.urlOf()}`;
   }
 
   wallet(name: string, passphrase: string): string {
@@ -75,7 +95,7 @@ export class OwnStage implements Stage {
 
   async withoutNode<T>(work: () => T | Promise<T>): Promise<T> {
     await this.#stop();
-    return await withoutDirectory(this.dataDir, work);
+    return await withoutDirectory(this.#dataDir, work);
   }
 
   async #stop(): Promise<void> {
@@ -92,25 +112,41 @@ export class OwnStage implements Stage {
 /** A node that runs already. It is neither stopped nor cleaned: what is played there stays in its ledger. */
 export class RunningStage implements Stage {
   readonly isOwn = false;
-  readonly url: string;
-  readonly dataDir: string;
+  readonly isNetwork = false;
+  readonly environment = {};
+  readonly #url: string;
+  readonly #dataDir: string;
   custodians: readonly Custodian[] = [];
   readonly #root = mkdtempSync(join(tmpdir(), 'salus-walkthrough-'));
 
   constructor(url: string, dataDir: string) {
-    this.url = url;
-    this.dataDir = dataDir;
+    this.#url = url;
+    this.#dataDir = dataDir;
   }
 
+  dataDirOf(): string {
+    return this.#dataDir;
+  }
+
+  urlOf(): string {
+    return this.#url;
+  }
+
+  fhirBase(_asking: string, custodian: string): string {
+    return `${this.#url}/org/${custodian}/fhir/R4`;
+  }
+
+  async settle(): Promise<void> {}
+
   async open(): Promise<string> {
-    const { chain, sandbox, organizations } = await createClient({ baseUrl: this.url }).status();
+    const { chain, sandbox, organizations } = await createClient({ baseUrl: this.#url }).status();
     if (!sandbox) throw usageFault('A walkthrough speaks for other people: it needs a sandbox network.');
-    const { manifest } = openDirectory(this.dataDir);
+    const { manifest } = openDirectory(this.#dataDir);
     if (manifest.chain !== chain) throw new NodeFault(NodeErrorCodes.dataDirectoryChain);
     const served = new Set(organizations.filter(({ hosted }) => hosted).map(({ slug }) => slug));
     this.custodians = custodians.filter((slug) => served.has(slug) && manifest.organizations.includes(slug));
     if (this.custodians.length < 2) throw usageFault('The node must serve a hospital and a clinic.');
-    return `node at ${this.url}, with ${this.custodians.join(' and ')}`;
+    return `node at ${this.#url}, with ${this.custodians.join(' and ')}`;
   }
 
   wallet(name: string): string {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, createClient } from '@salus/api';
 import type { Did } from '@salus/protocol';
 import { randomBytes, randomId, toBase64url, utf8 } from '@salus/protocol';
@@ -15,6 +16,9 @@ import type { Stage } from './stage.ts';
 
 const passphraseBytes = 18;
 const doctorId = 'doctor-1';
+/** A sealed request goes from the clinic's node to the hospital's: how long a wallet looks for it. */
+const requestWaitMsMax = 60_000;
+const requestPauseMs = 250;
 /** Transactions of one patient at one custodian of which receipts are collected. */
 const receiptsMax = 50;
 export interface Step {
@@ -107,7 +111,9 @@ export class Walkthrough {
   #plan(): [name: StepName, work: () => Promise<string>][] {
     // What is read is divided among the custodians that are there; without bundles that depends on the node.
     const isOwn = this.#stage.isOwn;
-    const opening: [StepName, () => Promise<string>] = [isOwn ? 'start node' : 'reach node', () => this.#start()];
+    const reach = this.#stage.isNetwork ? 'reach members' : 'reach node';
+    const opening: [StepName, () => Promise<string>] = [isOwn ? 'start node' : reach, () => this.#start()];
+    const others: [StepName, () => Promise<string>] = ['nobody else', () => this.#expectNothingForOthers()];
     const reading: [StepName, () => Promise<string>] = ['read bundles', () => this.#read()];
     return [
       ...(isOwn ? [reading, opening] : [opening, reading]),
@@ -119,6 +125,7 @@ export class Walkthrough {
       ['approve', () => this.#approve()],
       ['old approvals', () => this.#replay()],
       ['read', () => this.#readRecords()],
+      ...(this.#stage.isNetwork ? [others] : []),
       ['one history', () => this.#history()],
       ['who looked', () => this.#whoLooked()],
       ['revoke', () => this.#revoke()],
@@ -132,6 +139,7 @@ export class Walkthrough {
     const startMs = performance.now();
     let step: Step;
     try {
+      if (this.#steps.length > 0 && name !== 'read bundles') await this.#stage.settle();
       const detail = await work();
       step = { name, ok: true, ms: Math.round(performance.now() - startMs), detail };
     } catch (error) {
@@ -155,7 +163,8 @@ export class Walkthrough {
 
   async #start(): Promise<string> {
     const what = await this.#stage.open();
-    this.#receipts = new ReceiptFolder(this.#options.out, this.#url());
+    // What happened between others is proven by the regulator's node, where there are several.
+    this.#receipts = new ReceiptFolder(this.#options.out, this.#stage.urlOf('regulator'));
     await this.#receipts.pinAnchor();
     // Whoever asks is known to the ledger: under a pseudonym of their employer, with a role, and without a name.
     const body = { id: doctorId, roles: ['doctor'] };
@@ -163,12 +172,8 @@ export class Walkthrough {
     return what;
   }
 
-  #url(): string {
-    return this.#stage.url;
-  }
-
   #keys(slug: string): { keys: OrganizationKeys; chain: string } {
-    const { keys, directory } = readOrganization(this.#stage.dataDir, slug);
+    const { keys, directory } = readOrganization(this.#stage.dataDirOf(slug), slug);
     return { keys, chain: directory.manifest.chain };
   }
 
@@ -187,7 +192,7 @@ export class Walkthrough {
             impersonated: true,
             nowMs: Date.now(),
           });
-    return createClient({ baseUrl: this.#url(), token });
+    return createClient({ baseUrl: this.#stage.urlOf(slug), token });
   }
 
   async #import(): Promise<string> {
@@ -202,7 +207,8 @@ export class Walkthrough {
         if (patient !== undefined) at.set(custodian, { id: patient.id, did: patient.did as Did });
       }
       const secret = toBase64url(randomBytes(passphraseBytes));
-      const wallet = new WalletProcess(this.#stage.wallet(String(person.number), secret), secret);
+      const dir = this.#stage.wallet(String(person.number), secret);
+      const wallet = new WalletProcess(dir, secret, this.#stage.environment);
       this.#travellers.push({ person, at, wallet, request: '', approval: '', grants: [] });
     }
     return `${this.#resources} resources`;
@@ -222,7 +228,7 @@ export class Walkthrough {
       await wallet.run('create');
       for (const [slug, { id }] of at) {
         const { code } = await this.#client(slug).createLinkingCode({ params: { slug }, body: { patient: id } });
-        await wallet.run('link', code, '--org', slug, '--url', this.#url());
+        await wallet.run('link', code, '--org', slug, '--url', this.#stage.urlOf(slug));
         contexts += 1;
       }
     }
@@ -230,18 +236,25 @@ export class Walkthrough {
   }
 
   async #fhir(path: string): Promise<{ status: number; body: { entry?: unknown[] } }> {
-    const { keys, chain } = this.#keys('clinic');
-    const subject = { kind: 'practitioner' as const, id: staffDid(keys.all, doctorId) };
-    const token = await keys.token({
-      chain,
-      subject,
-      roles: ['doctor'],
-      purpose: 'TREAT',
-      impersonated: true,
-      nowMs: Date.now(),
-    });
+    return await this.#fhirAs('clinic', { kind: 'practitioner', id: this.#doctor() }, path);
+  }
+
+  #doctor(): Did {
+    return staffDid(this.#keys('clinic').keys.all, doctorId);
+  }
+
+  /** What somebody of a member gets of what the hospital holds. */
+  async #fhirAs(
+    slug: string,
+    subject: { kind: 'system' } | { kind: 'practitioner'; id: Did },
+    path: string,
+  ): Promise<{ status: number; body: { entry?: unknown[] } }> {
+    const { keys, chain } = this.#keys(slug);
+    const isPerson = subject.kind === 'practitioner';
+    const who = { subject, purpose: isPerson ? 'TREAT' : 'HPAYMT', roles: isPerson ? ['doctor'] : [] };
+    const token = await keys.token({ chain, ...who, impersonated: isPerson, nowMs: Date.now() });
     const headers = { authorization: `Bearer ${token}` };
-    const response = await fetch(`${this.#url()}/org/hospital/fhir/R4/${path}`, { headers });
+    const response = await fetch(`${this.#stage.fhirBase(slug, 'hospital')}/${path}`, { headers });
     return { status: response.status, body: (await response.json()) as { entry?: unknown[] } };
   }
 
@@ -287,7 +300,7 @@ export class Walkthrough {
     const { request } = first;
     const { chain } = this.#keys('hospital');
     const signers = ['hospital', 'clinic', 'payer', 'regulator'].map((slug) => this.#keys(slug).keys.signer());
-    const client = createClient({ baseUrl: this.#url() });
+    const client = createClient({ baseUrl: this.#stage.urlOf('hospital') });
     const attempts = await forgeWithNodeKeys({ client, chain, patient, request, signers });
     const { wallet, context } = await this.#strangersWallet();
     await forgeAsPatient(wallet, context, request);
@@ -306,7 +319,7 @@ export class Walkthrough {
     const { code } = await this.#client('hospital').createLinkingCode({ params, body: { patient: patient.id } });
     const secret = toBase64url(randomBytes(passphraseBytes));
     const wallet = Wallet.create(this.#stage.wallet('stranger', secret), secret);
-    return { wallet, context: await link(wallet, this.#url(), 'hospital', code) };
+    return { wallet, context: await link(wallet, this.#stage.urlOf('hospital'), 'hospital', code) };
   }
 
   async #statusOf(id: string): Promise<string> {
@@ -319,19 +332,32 @@ export class Walkthrough {
     const [first] = this.#travellers;
     if (first === undefined) throw new Failed('nobody is here');
     const { id } = await this.#askFor(first);
-    const client = createClient({ baseUrl: this.#url() });
+    const client = createClient({ baseUrl: this.#stage.urlOf('hospital') });
     const attempts = await forgeFromOldApproval(client, first.approval, id);
+    await this.#stage.settle();
     ensure((await this.#statusOf(id)) === 'pending', 'an old approval had an effect on a new request');
+    await this.#requestIn(first, id);
     await first.wallet.run('deny', id);
+    await this.#stage.settle();
     ensure((await this.#statusOf(id)) === 'denied', 'the patient’s no had no effect');
     return `${attempts} attempts with an old approval had no effect, and the patient denied`;
   }
 
+  /** What a request says, in the wallet of whom it asks: it may still be on its way from node to node. */
+  async #requestIn({ wallet }: Traveller, request: string): Promise<{ note?: string }> {
+    for (const untilMs = performance.now() + requestWaitMsMax; performance.now() < untilMs; ) {
+      const open = await wallet.run<{ id: string; content?: { note?: string } }[]>('requests');
+      const content = open.find(({ id }) => id === request)?.content;
+      if (content !== undefined) return content;
+      await sleep(requestPauseMs);
+    }
+    throw new Failed('the request did not come to the wallet');
+  }
+
   async #approve(): Promise<string> {
     for (const traveller of this.#travellers) {
-      const open = await traveller.wallet.run<{ id: string; content?: { note?: string } }[]>('requests');
-      const request = open.find(({ id }) => id === traveller.request);
-      ensure(request?.content?.note === 'A second opinion.', 'the wallet could not read the request');
+      const { note } = await this.#requestIn(traveller, traveller.request);
+      ensure(note === 'A second opinion.', 'the wallet could not read the request');
       const approve = ['approve', traveller.request, '--for', '1h'];
       const answer = await traveller.wallet.run<{ transaction: string; directive: string }>(...approve);
       traveller.approval = answer.transaction;
@@ -351,6 +377,20 @@ export class Walkthrough {
       entries += body.entry?.length ?? 0;
     }
     return `${entries} entries read`;
+  }
+
+  /** What the patient let the doctor read stays hidden from the other members. */
+  async #expectNothingForOthers(): Promise<string> {
+    const others = ['payer', 'regulator'];
+    for (const slug of others) {
+      const nobody = await this.#fhirAs(slug, { kind: 'system' }, 'Patient/nobody-of-this-name');
+      for (const traveller of this.#travellers) {
+        const answer = await this.#fhirAs(slug, { kind: 'system' }, `Patient/${this.#idAt(traveller, 'hospital').id}`);
+        ensure(answer.status === 404, `the ${slug} was answered with ${answer.status}`);
+        ensure(JSON.stringify(answer) === JSON.stringify(nobody), `the ${slug} got another answer than for nobody`);
+      }
+    }
+    return `${others.length * this.#travellers.length} times the same answer as for nobody`;
   }
 
   async #history(): Promise<string> {
@@ -407,11 +447,12 @@ export class Walkthrough {
   async #collect(): Promise<string> {
     const folder = this.#receipts;
     if (folder === undefined) throw new Failed('there is no folder for receipts');
+    const reader = createClient({ baseUrl: this.#stage.urlOf('regulator') });
     for (const { person, request, grants, at } of this.#travellers) {
       const name = (what: string): string => `patient-${person.number}-${what}`;
       for (const [slug, { did }] of at) {
         const query = { participant: did, limit: receiptsMax };
-        const { transactions } = await createClient({ baseUrl: this.#url() }).listTransactions({ query });
+        const { transactions } = await reader.listTransactions({ query });
         for (const [position, { hash, types }] of transactions.entries()) {
           const kind = (types[0] ?? '').replace('/', '-');
           await folder.transaction(name(`${slug}-${position + 1}-${kind}`), hash);

@@ -7,6 +7,8 @@ import type { MemberRequester, Requester } from '../auth/requester.ts';
 import { ApiFault, addErrorTable, RuleFault, setErrorStatus } from '../http/problems.ts';
 import type { NodePart } from '../node/parts.ts';
 import type { NodeContext } from '../node/start-node.ts';
+import { mountPeers } from '../peers/mounts.ts';
+import { Peers } from '../peers/peers.ts';
 import { recordsOf } from '../records/records-part.ts';
 import { accountingOf } from './accounting.ts';
 import { type AuthorityInput, attestAuthority, authoritiesAbout, endAuthority } from './authorities.ts';
@@ -16,7 +18,7 @@ import { AccessDesk } from './desk.ts';
 import { AccessErrorCodes, accessErrors } from './errors.ts';
 import { Exchange } from './exchange.ts';
 import { breakGlass, closeReview, openReviews } from './glass.ts';
-import { historyOver, historyText } from './history.ts';
+import { type Elsewhere, historyOver, historyText } from './history.ts';
 import { mountStaff } from './staff.ts';
 
 /** Requests that one answer lists. */
@@ -68,11 +70,13 @@ class Mounts {
   readonly #context: NodeContext;
   readonly #desks: ReadonlyMap<string, AccessDesk>;
   readonly #exchange: Exchange;
+  readonly #peers: Peers;
 
-  constructor(context: NodeContext, desks: ReadonlyMap<string, AccessDesk>, exchange: Exchange) {
+  constructor(context: NodeContext, desks: ReadonlyMap<string, AccessDesk>, exchange: Exchange, peers: Peers) {
     this.#context = context;
     this.#desks = desks;
     this.#exchange = exchange;
+    this.#peers = peers;
   }
 
   #desk(slug: string): AccessDesk {
@@ -254,9 +258,27 @@ class Mounts {
     mounter.mount(routes.history, async ({ params, body, requester, reply }) => {
       requireOwnStaff(requester, params.slug);
       const contexts = body.contexts.map(({ custodian, patient }) => ({ custodian, patient: patient as Did }));
-      const history = await historyOver(recordsOf(this.#context), requester, contexts);
+      const elsewhere = this.#elsewhere(this.#desk(params.slug));
+      const history = await historyOver(recordsOf(this.#context), elsewhere, requester, contexts);
       return reply.type('application/json; charset=utf-8').send(historyText(history));
     });
+  }
+
+  /** Custodians that another node serves; one that is nobody, or does not answer, holds up none of the others. */
+  #elsewhere({ records, staff }: AccessDesk): Elsewhere {
+    return {
+      partOf: async (requester, { custodian, patient }) => {
+        const to = identity.organisationBySlug(this.#context.reader, custodian);
+        if (to === undefined) return [];
+        const asked = { to, patient, nameOf: (person: Did) => staff.get(person)?.name };
+        try {
+          return await this.#peers.history(records.organization, requester, asked);
+        } catch (error) {
+          if (!(error instanceof RuleFault)) throw error;
+          return undefined;
+        }
+      },
+    };
   }
 
   accounting(): void {
@@ -293,10 +315,13 @@ export const accessPart: NodePart = {
   async start(context) {
     publishErrors();
     const exchange = new Exchange(context.dataRoot);
+    const peers = new Peers(context, exchange);
     const desks = new Map<string, AccessDesk>();
-    for (const [slug, records] of recordsOf(context)) desks.set(slug, new AccessDesk(context, records, exchange));
+    for (const [slug, records] of recordsOf(context))
+      desks.set(slug, new AccessDesk(context, records, exchange, peers));
     desksOf.set(context.organizations, desks);
-    const mounts = new Mounts(context, desks, exchange);
+    const mounts = new Mounts(context, desks, exchange, peers);
+    mountPeers(context, desks, peers);
     mounts.linking();
     mounts.sealed();
     mounts.requests();
@@ -308,7 +333,9 @@ export const accessPart: NodePart = {
     mounts.authorities();
     mounts.refusals();
     for (const desk of desks.values()) desk.start();
+    peers.start();
     return async () => {
+      await peers.close();
       for (const desk of desks.values()) await desk.close();
       exchange.close();
     };

@@ -33,6 +33,7 @@ import { LedgerRecorder } from '../gate/recorder.ts';
 import type { NodeContext } from '../node/start-node.ts';
 import { staffDid } from '../orgs/staff.ts';
 import { type StaffDirectory, staffDirectory } from '../orgs/staff-directory.ts';
+import type { Peers } from '../peers/peers.ts';
 import type { OrganizationRecords } from '../records/organization-records.ts';
 import type { Exchange } from './exchange.ts';
 import { Inbox, type InboxEvent } from './inbox.ts';
@@ -68,9 +69,10 @@ export class AccessDesk {
   readonly lateGlasses: LateGlasses;
   readonly #context: NodeContext;
   readonly #exchange: Exchange;
+  readonly #peers: Peers;
   readonly #inbox: Inbox;
 
-  constructor(context: NodeContext, records: OrganizationRecords, exchange: Exchange) {
+  constructor(context: NodeContext, records: OrganizationRecords, exchange: Exchange, peers: Peers) {
     const { organization, vault, patients, content, resources } = records;
     const { ledger, reader, log, feed, clockMs } = context;
     const { did, slug } = organization.profile;
@@ -78,6 +80,7 @@ export class AccessDesk {
     this.records = records;
     this.#context = context;
     this.#exchange = exchange;
+    this.#peers = peers;
     this.relationships = new Relationships(organization.store);
     this.staff = staffDirectory(organization.store, vault);
     this.index = new AccountingIndex(organization.store, vault);
@@ -148,6 +151,9 @@ export class AccessDesk {
     const { type, attributes } = event;
     const patient = String(attributes.patient ?? '');
     switch (type) {
+      case 'identity/OrganisationUpdated':
+        this.#peers.moved(String(attributes.participant) as Did);
+        return false;
       case 'identity/PatientsMerged':
         this.relationships.add(String(attributes.survivor), String(attributes.participant), 'merged');
         return false;
@@ -228,7 +234,7 @@ export class AccessDesk {
     return undefined;
   }
 
-  /** Seals for members and patients by the keys that the ledger names, and leaves the envelope for them. */
+  /** Seals for members and patients by the keys that the ledger names, and leaves the envelope where they look for it. */
   async seal(type: string, id: string, content: unknown, parties: readonly Did[]): Promise<string> {
     const { chain, reader, nowMs } = this.#context;
     const { publicJwk: nobody } = await nobodysKey;
@@ -238,7 +244,7 @@ export class AccessDesk {
     });
     const bytes = utf8(canonicalJson(content as JsonValue));
     const sealed = await sealPayload({ content: bytes, recipients, context: sealedContext(chain, type, id) });
-    await this.#exchange.put(encodeSealed(sealed.envelope));
+    await this.#peers.leave(this.records.organization, encodeSealed(sealed.envelope), parties);
     return sealed.commitment;
   }
 

@@ -6,6 +6,7 @@ import { staffNameCharsMax } from '../orgs/staff-directory.ts';
 import type { KeyDirectory, MemberKey } from './key-directory.ts';
 import { type MemberRequester, parseSubject, type Requester, type WalletRequester } from './requester.ts';
 import { audienceOf, rolesMax, tokenAlgorithm, tokenLifeMsMax, tokenType } from './token.ts';
+import { UsedTokens } from './used-tokens.ts';
 
 /** Longest token that is looked at: what comes in before authentication must be cheap to refuse. */
 export const tokenCharsMax = 8_192;
@@ -44,6 +45,8 @@ interface Verified {
   keyText: string;
   audience: readonly string[];
   issuedMs: number;
+  /** The one request that the token is for. */
+  boundTo: { htm: unknown; htu: unknown } | undefined;
 }
 
 function fault(code: ApiErrorCode): ApiFault {
@@ -121,6 +124,10 @@ function nameOf(claim: unknown): { name?: string } {
   return { name: claim };
 }
 
+function boundOf({ htm, htu }: JWTPayload): Verified['boundTo'] {
+  return htm === undefined && htu === undefined ? undefined : { htm, htu };
+}
+
 function memberOf(claims: JWTPayload, key: MemberKey): MemberRequester {
   const subject = typeof claims.sub === 'string' ? parseSubject(claims.sub) : undefined;
   const { purpose, imp } = claims;
@@ -138,7 +145,12 @@ function memberOf(claims: JWTPayload, key: MemberKey): MemberRequester {
     tokenId: tokenIdOf(claims.jti),
     expiresMs: timesOf(claims).expiresMs,
     impersonated: imp === true,
+    ...(boundOf(claims) !== undefined && { bound: true as const }),
   };
+}
+
+function isFor({ htm, htu }: NonNullable<Verified['boundTo']>, { method, path }: AuthenticationInput): boolean {
+  return htm === (method === 'HEAD' ? 'GET' : method) && htu === path;
 }
 
 /** Verifies tokens against the keys on the ledger, at every request: a revoked key ends its tokens at once. */
@@ -146,9 +158,11 @@ class TokenAuthenticator implements Authenticator {
   readonly #options: AuthenticatorOptions;
   readonly #imported = new BoundedMap<ImportedKey>();
   readonly #verified = new BoundedMap<Verified>();
+  readonly #used: UsedTokens;
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
+    this.#used = new UsedTokens(options.nowMs());
   }
 
   async authenticate(auth: RouteAuth, input: AuthenticationInput): Promise<Requester | undefined> {
@@ -156,7 +170,7 @@ class TokenAuthenticator implements Authenticator {
     const token = bearerOf(input.authorization);
     const { kid, type } = headerOf(token);
     if (auth !== 'member-or-wallet' && auth !== type) throw fault(ApiErrorCodes.tokenNotAllowed);
-    return type === 'member' ? await this.#member(token, kid, input.slug) : await this.#wallet(token, kid, input);
+    return type === 'member' ? await this.#member(token, kid, input) : await this.#wallet(token, kid, input);
   }
 
   async #verify(token: string, jwk: JWK, algorithm: string, typ: string): Promise<JWTPayload> {
@@ -191,7 +205,15 @@ class TokenAuthenticator implements Authenticator {
     if (!audience.some((one) => accepted.includes(one))) throw fault(ApiErrorCodes.tokenWrongAudience);
   }
 
-  async #member(token: string, kid: string, slug: string | undefined): Promise<MemberRequester> {
+  /** A token that names its request is for that one, once: seen on its way, or by another member, it is worth nothing. */
+  #checkBound(name: string, { boundTo, issuedMs, requester }: Verified, input: AuthenticationInput): void {
+    if (boundTo === undefined) return;
+    if (!isFor(boundTo, input)) throw fault(ApiErrorCodes.tokenNotBound);
+    const times = { issuedMs, expiresMs: requester.expiresMs };
+    if (!this.#used.take(name, times, this.#options.nowMs())) throw fault(ApiErrorCodes.tokenUsed);
+  }
+
+  async #member(token: string, kid: string, input: AuthenticationInput): Promise<MemberRequester> {
     const key = this.#options.keys.memberKey(kid);
     if (key === undefined) throw fault(ApiErrorCodes.tokenUnknownKey);
     const name = createHash('sha256').update(token).digest('base64url');
@@ -205,12 +227,14 @@ class TokenAuthenticator implements Authenticator {
         keyText: keyText(key.jwk),
         audience,
         issuedMs: timesOf(claims).issuedMs,
+        boundTo: boundOf(claims),
       };
       this.#verified.set(name, known);
     }
     this.#checkTimes({ issuedMs: known.issuedMs, expiresMs: known.requester.expiresMs }, tokenLifeMsMax);
-    this.#checkAudience(known.audience, slug);
+    this.#checkAudience(known.audience, input.slug);
     if (known.requester.impersonated && !this.#options.sandbox) throw fault(ApiErrorCodes.tokenNotAllowed);
+    this.#checkBound(name, known, input);
     return known.requester;
   }
 
@@ -221,8 +245,7 @@ class TokenAuthenticator implements Authenticator {
     const times = timesOf(claims);
     this.#checkTimes(times, walletTokenLifeMsMax);
     this.#checkAudience([claims.aud ?? []].flat(), input.slug);
-    const method = input.method === 'HEAD' ? 'GET' : input.method;
-    if (claims.htm !== method || claims.htu !== input.path) throw fault(ApiErrorCodes.tokenNotBound);
+    if (!isFor({ htm: claims.htm, htu: claims.htu }, input)) throw fault(ApiErrorCodes.tokenNotBound);
     return {
       kind: 'wallet',
       did: key.did,

@@ -18,6 +18,8 @@ export interface MemberRequester {
   expiresMs: number;
   /** Made by `salus token` for somebody else: exists on sandbox chains only. */
   impersonated: boolean;
+  /** The token was made for this one request, by the node of the member. */
+  bound?: true;
 }
 
 /** A patient, or somebody who acts for patients, asks with a key of their own wallet. */

@@ -24,6 +24,8 @@ export interface TokenInput {
   /** Narrows the token to the endpoints of one organisation. */
   forSlug?: string;
   impersonated?: boolean;
+  /** Binds the token to one request, and to one use: for calls between nodes. */
+  boundTo?: { method: string; path: string };
   nowMs: number;
   lifeMs?: number;
 }
@@ -42,6 +44,7 @@ export async function createMemberToken(input: TokenInput): Promise<string> {
     ...(input.name === undefined ? {} : { name: input.name }),
     ...(input.purpose === undefined ? {} : { purpose: input.purpose }),
     ...(input.impersonated === true ? { imp: true } : {}),
+    ...(input.boundTo === undefined ? {} : { htm: input.boundTo.method, htu: input.boundTo.path }),
   };
   return await new SignJWT(claims)
     .setProtectedHeader({ alg: tokenAlgorithm, typ: tokenType, kid: input.kid })

@@ -26,6 +26,8 @@ export interface AppOptions {
   /** Requests a minute from one address; 0 switches the limit off. Loopback is exempt unless `limitLoopback`. */
   rateLimitPerMinute?: number;
   limitLoopback?: boolean;
+  /** Certificate chain and key (PEM). */
+  tls?: { certificate: string; key: string };
   /** Holds every answer against its published schema: for tests. */
   checkResponses?: boolean;
 }
@@ -100,30 +102,41 @@ async function protect(http: FastifyInstance, options: AppOptions): Promise<void
   });
 }
 
-/** The HTTP server without routes: parsing, limits, security headers, problems, measurements, OpenAPI. */
-export async function createApp(options: AppOptions): Promise<App> {
-  const http = fastify({
+/** The oldest version that is spoken: older ones are deprecated (RFC 8996). */
+const tlsVersionMin = 'TLSv1.2';
+
+function createServer({ tls }: AppOptions): FastifyInstance {
+  const options = {
     bodyLimit: bodyBytesMaxDefault,
     requestTimeout: requestTimeoutMs,
-    http: { maxHeaderSize: headerBytesMax },
     genReqId: () => requestId(),
     requestIdHeader: false,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: pathParameterCharsMax },
-    frameworkErrors: (error, request, reply) => void sendProblem(request, reply, error),
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
+      void sendProblem(request, reply, error),
     clientErrorHandler: answerClientError,
-  });
+  } as const;
+  const server = { maxHeaderSize: headerBytesMax };
+  if (tls === undefined) return fastify({ ...options, http: server });
+  const https = { ...server, cert: tls.certificate, key: tls.key, minVersion: tlsVersionMin } as const;
+  // What differs is the type of the server below, which nobody asks for more than its address.
+  return fastify({ ...options, https }) as unknown as FastifyInstance;
+}
+
+/** The HTTP server without routes: parsing, limits, security headers, problems, measurements, OpenAPI. */
+export async function createApp(options: AppOptions): Promise<App> {
+  const http = createServer(options);
   http.setValidatorCompiler(validatorCompiler);
   http.setSerializerCompiler(serializerCompiler(options.checkResponses === true));
   http.removeContentTypeParser('text/plain');
-  const metrics = createMetrics();
   http.setErrorHandler((error, request, reply) => {
-    const { status, code } = problemOf(error);
-    metrics.problems.inc({ code: String(code) });
+    const status = problemOf(error).status;
     if (status >= 500 && status !== 503) options.log.fault(request.id, request.routeOptions.url, error);
     return sendProblem(request, reply, error);
   });
   rememberMethods(http);
+  const metrics = createMetrics();
   observeRequests(http, options.log, metrics);
   await protect(http, options);
   await registerOpenApi(http, options.version);

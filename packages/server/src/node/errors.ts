@@ -39,6 +39,7 @@ export const NodeErrorCodes = {
   networkMissing: 745,
   networkRunning: 746,
   memberUnready: 747,
+  certificateUnfit: 748,
 } as const;
 
 export type NodeErrorCode = (typeof NodeErrorCodes)[keyof typeof NodeErrorCodes];
@@ -178,6 +179,14 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
       name: 'memberUnready',
       advice:
         'This directory has no CometBFT of its own: make members with `salus network init`, or start a new directory.',
+    },
+  ],
+  [
+    748,
+    {
+      name: 'certificateUnfit',
+      advice:
+        'Give with --tls-cert and --tls-key a certificate chain and its key, both as PEM files that this user can read.',
     },
   ],
 ]);

@@ -1,12 +1,11 @@
 import type { AddressInfo } from 'node:net';
-import type { Expiring, Status } from '@salus/api';
+import type { Status } from '@salus/api';
 import { type IterableReader, iterableReader } from '@salus/contracts';
 import { type Authenticator, createAuthenticator } from '../auth/authenticator.ts';
 import type { KeyDirectory } from '../auth/key-directory.ts';
 import { ledgerKeyDirectory } from '../auth/ledger-keys.ts';
 import { startControl } from '../control/control-server.ts';
 import { BlockFeed } from '../events/block-feed.ts';
-import { ExpiryWatch } from '../expiry/expiry-watch.ts';
 import { type App, createApp } from '../http/app.ts';
 import { EventStreams } from '../http/event-stream.ts';
 import { mountEvents } from '../http/handlers/events.ts';
@@ -14,11 +13,9 @@ import { mountLedger } from '../http/handlers/ledger.ts';
 import { mountOperations } from '../http/handlers/operations.ts';
 import { createLog, type LogLevel, type NodeLog } from '../http/log.ts';
 import { createMounter, type Mounter } from '../http/mount.ts';
-import { measureConsensus } from '../metrics/consensus-metrics.ts';
-import { measureLedger } from '../metrics/ledger-metrics.ts';
-import { measureNode } from '../metrics/node-metrics.ts';
 import { currentKey, keyPurposes, loadKeys } from '../orgs/keys.ts';
 import { genesisMembers, type MemberProfile, Organization, organizationPaths } from '../orgs/organization.ts';
+import { networksFrom, type PeerPolicy } from '../peers/endpoint.ts';
 import { type DataDirectory, lockDirectory, openDirectory } from './data-directory.ts';
 import { openEmbeddedLedger } from './embedded-ledger.ts';
 import { NodeErrorCodes, NodeFault } from './errors.ts';
@@ -36,6 +33,10 @@ export interface NodeOptions {
   /** 0 takes any free port. */
   port?: number;
   host?: string;
+  /** Certificate chain and key (PEM): the node then speaks HTTPS. */
+  tls?: { certificate: string; key: string };
+  /** Which nodes of other members this one connects to; by default those of its own kind of network, over HTTPS. */
+  peers?: Partial<PeerPolicy>;
   /** What orders transactions. `cometbft` needs `openLedger`: CometBFT runs beside the node. */
   engine?: 'embedded' | 'cometbft';
   /** Refuses a directory of another chain. */
@@ -56,8 +57,6 @@ export interface NodeOptions {
   parts?: readonly NodePart[];
   /** True works on the directory without opening a port. */
   offline?: boolean;
-  /** PEM files of the certificates that TLS before this node uses: it says long before they end. */
-  certificates?: readonly string[];
 }
 
 /** Everything that a part of a node may use. */
@@ -80,6 +79,7 @@ export interface NodeContext {
   readonly streams: EventStreams;
   readonly refusals: Refusals;
   readonly log: NodeLog;
+  readonly peerPolicy: PeerPolicy;
   /** Local time. */
   clockMs(): number;
   /** The later of local clock and block time. */
@@ -116,7 +116,7 @@ class Closers {
   }
 }
 
-function statusOf(context: NodeContext, engine: string, startedMs: number, expiring: Expiring[]): Status {
+function statusOf(context: NodeContext, engine: string, startedMs: number): Status {
   const { height, timeMs, appHash } = context.ledger.head();
   return {
     version: softwareVersion,
@@ -128,7 +128,6 @@ function statusOf(context: NodeContext, engine: string, startedMs: number, expir
     appHash,
     startedMs,
     organizations: context.members.map((member) => ({ ...member, hosted: context.organizations.has(member.slug) })),
-    expiring,
   };
 }
 
@@ -173,6 +172,16 @@ function checkKeys(directory: DataDirectory): void {
   }
 }
 
+/** The server; a certificate and key that do not fit are the fault of whoever gave them. */
+async function createServerApp(options: Parameters<typeof createApp>[0]): Promise<App> {
+  try {
+    return await createApp(options);
+  } catch (cause) {
+    const isTls = cause instanceof Error && 'code' in cause && /^ERR_(OSSL|SSL|TLS)/.test(String(cause.code));
+    throw isTls ? new NodeFault(NodeErrorCodes.certificateUnfit, undefined, { cause }) : cause;
+  }
+}
+
 async function openContext(options: NodeOptions, directory: DataDirectory, closers: Closers): Promise<NodeContext> {
   const { chain } = directory.manifest;
   const clockMs = options.clockMs ?? Date.now;
@@ -183,8 +192,9 @@ async function openContext(options: NodeOptions, directory: DataDirectory, close
   const organizations = openOrganizations(directory, ledger, clockMs, closers);
   const feed = new BlockFeed(ledger);
   closers.add(() => feed.close());
-  const { rateLimitPerMinute, limitLoopback, checkResponses } = options;
-  const app = await createApp({ version: softwareVersion, log, rateLimitPerMinute, limitLoopback, checkResponses });
+  const { rateLimitPerMinute, limitLoopback, checkResponses, tls } = options;
+  const limits = { rateLimitPerMinute, limitLoopback };
+  const app = await createServerApp({ version: softwareVersion, log, ...limits, checkResponses, tls });
   const nowMs = (): number => Math.max(clockMs(), ledger.head().timeMs);
   const sandbox = isSandboxChain(chain);
   const keys = (options.keys ?? ledgerKeyDirectory)(ledger);
@@ -208,9 +218,15 @@ async function openContext(options: NodeOptions, directory: DataDirectory, close
     streams,
     refusals: new Refusals(),
     log,
+    peerPolicy: { networks: networksFrom(options.host ?? hostDefault), plain: false, ...options.peers },
     clockMs,
     nowMs,
   };
+}
+
+function addressOf({ tls }: NodeOptions, host: string, port: number): string {
+  const scheme = tls === undefined ? 'http' : 'https';
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 function mountCore(context: NodeContext, status: () => Status, isStopping: () => boolean): void {
@@ -225,21 +241,6 @@ function mountCore(context: NodeContext, status: () => Status, isStopping: () =>
       return organization && { did: organization.profile.did, board: organization.notices };
     },
   });
-}
-
-function watchExpiry(context: NodeContext, certificates: readonly string[]): ExpiryWatch {
-  const { reader, organizations, ledger, log, nowMs, app } = context;
-  const served = [...organizations.values()].map(({ profile }) => profile);
-  const watch = new ExpiryWatch({ reader, served, certificates, log, nowMs, height: () => ledger.head().height });
-  watch.measure(app.metrics);
-  return watch;
-}
-
-function measure({ app, ledger, chain, dataRoot, organizations }: NodeContext, engine: string, closers: Closers): void {
-  const { metrics } = app;
-  closers.add(measureLedger(ledger, metrics));
-  closers.add(measureConsensus(ledger, metrics));
-  measureNode({ version: softwareVersion, engine, chain, dataRoot, organizations }, metrics);
 }
 
 async function startParts(parts: readonly NodePart[], context: NodeContext, closers: Closers): Promise<void> {
@@ -268,10 +269,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     const lock = lockDirectory(directory.root);
     closers.add(() => lock.release());
     const context = await openContext(options, directory, closers);
-    const watch = watchExpiry(context, options.certificates ?? []);
-    closers.add(() => watch.close());
-    const status = (): Status => statusOf(context, engine, startedMs, watch.expiring());
-    measure(context, engine, closers);
+    const status = (): Status => statusOf(context, engine, startedMs);
     mountCore(context, status, () => isStopping);
     await startParts(options.parts ?? nodeParts, context, closers);
     const host = options.host ?? hostDefault;
@@ -280,7 +278,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     closers.add(() => context.app.http.close());
     closers.add(() => context.streams.closeAll());
     if (!isOffline) closers.add(await startControl(context));
-    const url = isOffline ? '' : `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+    const url = isOffline ? '' : addressOf(options, host, port);
     context.log.note('listening', { port });
     const stop = (): Promise<void> => {
       isStopping = true;

@@ -5,6 +5,7 @@ import { accountingMigrations } from '../gate/accounting-index.ts';
 import { contentMigrations } from '../gate/content-store.ts';
 import { logHeadMigrations } from '../gate/log-anchor.ts';
 import { staffMigrations } from '../orgs/staff-directory.ts';
+import { peerMigrations } from '../peers/migrations.ts';
 import { recordMigrations } from '../records/migrations.ts';
 import type { Migration } from './database.ts';
 
@@ -46,4 +47,5 @@ export const organizationMigrations: readonly Migration[] = [
   ...staffMigrations,
   ...inboxRetryMigrations,
   ...logHeadMigrations,
+  ...peerMigrations,
 ];
