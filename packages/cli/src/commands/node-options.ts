@@ -10,6 +10,7 @@ export interface NodeCommandOptions extends GlobalOptions, ConnectionOptions {
   engine: 'embedded' | 'cometbft';
   logLevel: NonNullable<NodeOptions['logLevel']>;
   rateLimit?: number;
+  certificate?: string[];
 }
 
 const portMax = 65_535;
@@ -34,7 +35,8 @@ export function nodeOptions(command: Command): Command {
       '--rate-limit <number>',
       'requests a minute from one address other than this machine; 0 for no limit',
       integerOption('--rate-limit', 0, rateLimitMax),
-    );
+    )
+    .option('--certificate <file...>', 'PEM files of the TLS certificates before the node: it warns before they end');
 }
 
 /** A terminal sends Ctrl-C to everybody in it, and npm and `salus` pass it on: that is one wish, heard more than once. */
@@ -64,7 +66,7 @@ export async function runUntilSignal(
 ): Promise<void> {
   // Listens before the node starts: a signal while it starts must not cut it off in the middle.
   const end = signalled();
-  const { data, port, host, engine, logLevel, rateLimit } = options;
+  const { data, port, host, engine, logLevel, rateLimit, certificate } = options;
   const log = createLog(logLevel);
   const openLedger: NodeOptions['openLedger'] = (directory, clockMs) =>
     openMemberLedger(directory, clockMs, (event, fields) => log.note(event, fields));
@@ -76,6 +78,7 @@ export async function runUntilSignal(
     log,
     rateLimitPerMinute: rateLimit,
     ...connectionsOf(options),
+    certificates: certificate,
     ...(engine === 'cometbft' && { openLedger }),
   });
   const finish = announce(node);

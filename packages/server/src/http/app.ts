@@ -130,13 +130,14 @@ export async function createApp(options: AppOptions): Promise<App> {
   http.setValidatorCompiler(validatorCompiler);
   http.setSerializerCompiler(serializerCompiler(options.checkResponses === true));
   http.removeContentTypeParser('text/plain');
+  const metrics = createMetrics();
   http.setErrorHandler((error, request, reply) => {
-    const status = problemOf(error).status;
+    const { status, code } = problemOf(error);
+    metrics.problems.inc({ code: String(code) });
     if (status >= 500 && status !== 503) options.log.fault(request.id, request.routeOptions.url, error);
     return sendProblem(request, reply, error);
   });
   rememberMethods(http);
-  const metrics = createMetrics();
   observeRequests(http, options.log, metrics);
   await protect(http, options);
   await registerOpenApi(http, options.version);

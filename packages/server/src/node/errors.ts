@@ -21,6 +21,7 @@ export const NodeErrorCodes = {
   engineUnknown: 717,
   dataDirectoryUnwritable: 718,
   consensusMissing: 719,
+  certificateUnreadable: 729,
   backupMissing: 730,
   backupDamaged: 731,
   backupTargetTaken: 732,
@@ -102,6 +103,13 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     { name: 'dataDirectoryUnwritable', advice: 'The directory cannot be written: check its owner, mode and space.' },
   ],
   [719, { name: 'consensusMissing', advice: 'Install the tested CometBFT with: salus network install' }],
+  [
+    729,
+    {
+      name: 'certificateUnreadable',
+      advice: 'A file named by --certificate holds no certificate in PEM, or this user cannot read it.',
+    },
+  ],
   [730, { name: 'backupMissing', advice: 'There is no finished backup: name the directory that backup.json is in.' }],
   [731, { name: 'backupDamaged', advice: 'Do not use this backup: take another one. Nothing was written.' }],
   [732, { name: 'backupTargetTaken', advice: 'Choose a directory that is empty or not there yet.' }],

@@ -1,11 +1,12 @@
 import type { AddressInfo } from 'node:net';
-import type { Status } from '@salus/api';
+import type { Expiring, Status } from '@salus/api';
 import { type IterableReader, iterableReader } from '@salus/contracts';
 import { type Authenticator, createAuthenticator } from '../auth/authenticator.ts';
 import type { KeyDirectory } from '../auth/key-directory.ts';
 import { ledgerKeyDirectory } from '../auth/ledger-keys.ts';
 import { startControl } from '../control/control-server.ts';
 import { BlockFeed } from '../events/block-feed.ts';
+import { ExpiryWatch } from '../expiry/expiry-watch.ts';
 import { type App, createApp } from '../http/app.ts';
 import { EventStreams } from '../http/event-stream.ts';
 import { mountEvents } from '../http/handlers/events.ts';
@@ -15,6 +16,9 @@ import { createLog, type LogLevel, type NodeLog } from '../http/log.ts';
 import { createMounter, type Mounter } from '../http/mount.ts';
 import { currentKey, keyPurposes, loadKeys } from '../orgs/keys.ts';
 import { genesisMembers, type MemberProfile, Organization, organizationPaths } from '../orgs/organization.ts';
+import { measureConsensus } from '../metrics/consensus-metrics.ts';
+import { measureLedger } from '../metrics/ledger-metrics.ts';
+import { measureNode } from '../metrics/node-metrics.ts';
 import { networksFrom, type PeerPolicy } from '../peers/endpoint.ts';
 import { type DataDirectory, lockDirectory, openDirectory } from './data-directory.ts';
 import { openEmbeddedLedger } from './embedded-ledger.ts';
@@ -57,6 +61,8 @@ export interface NodeOptions {
   parts?: readonly NodePart[];
   /** True works on the directory without opening a port. */
   offline?: boolean;
+  /** PEM files of the certificates that TLS before this node uses: it says long before they end. */
+  certificates?: readonly string[];
 }
 
 /** Everything that a part of a node may use. */
@@ -116,7 +122,7 @@ class Closers {
   }
 }
 
-function statusOf(context: NodeContext, engine: string, startedMs: number): Status {
+function statusOf(context: NodeContext, engine: string, startedMs: number, expiring: Expiring[]): Status {
   const { height, timeMs, appHash } = context.ledger.head();
   return {
     version: softwareVersion,
@@ -128,6 +134,7 @@ function statusOf(context: NodeContext, engine: string, startedMs: number): Stat
     appHash,
     startedMs,
     organizations: context.members.map((member) => ({ ...member, hosted: context.organizations.has(member.slug) })),
+    expiring,
   };
 }
 
@@ -243,6 +250,21 @@ function mountCore(context: NodeContext, status: () => Status, isStopping: () =>
   });
 }
 
+function watchExpiry(context: NodeContext, certificates: readonly string[]): ExpiryWatch {
+  const { reader, organizations, ledger, log, nowMs, app } = context;
+  const served = [...organizations.values()].map(({ profile }) => profile);
+  const watch = new ExpiryWatch({ reader, served, certificates, log, nowMs, height: () => ledger.head().height });
+  watch.measure(app.metrics);
+  return watch;
+}
+
+function measure({ app, ledger, chain, dataRoot, organizations }: NodeContext, engine: string, closers: Closers): void {
+  const { metrics } = app;
+  closers.add(measureLedger(ledger, metrics));
+  closers.add(measureConsensus(ledger, metrics));
+  measureNode({ version: softwareVersion, engine, chain, dataRoot, organizations }, metrics);
+}
+
 async function startParts(parts: readonly NodePart[], context: NodeContext, closers: Closers): Promise<void> {
   for (const part of parts) {
     const stop = await part.start(context);
@@ -269,7 +291,10 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     const lock = lockDirectory(directory.root);
     closers.add(() => lock.release());
     const context = await openContext(options, directory, closers);
-    const status = (): Status => statusOf(context, engine, startedMs);
+    const watch = watchExpiry(context, options.certificates ?? []);
+    closers.add(() => watch.close());
+    const status = (): Status => statusOf(context, engine, startedMs, watch.expiring());
+    measure(context, engine, closers);
     mountCore(context, status, () => isStopping);
     await startParts(options.parts ?? nodeParts, context, closers);
     const host = options.host ?? hostDefault;
