@@ -15,9 +15,12 @@ import { ledgerError } from './errors.ts';
 import { Flusher } from './flusher.ts';
 import { lookUpKey } from './key-lookup.ts';
 import type { Head } from './ledger.ts';
+import { unflushedEntriesMax } from './limits.ts';
 import { encodeResults, resultJson } from './log/block-codec.ts';
 import type { BlockLog } from './log/block-log.ts';
 import { encodeRecord } from './log/record.ts';
+import { type LedgerMeasures, measuresOf } from './measures.ts';
+import { Meter } from './meter.ts';
 import { type Opened, type OpenOptions, openLog, openParts } from './open.ts';
 import { type Report, replayChain, replayImpossible } from './replay.ts';
 import { Snapshots } from './snapshot/snapshots.ts';
@@ -42,6 +45,7 @@ export class DurableApplication {
   readonly genesis: GenesisDocument;
   /** ABCI ListSnapshots and LoadSnapshotChunk, and what makes them. `SnapshotRestore` takes them. */
   readonly snapshots: Snapshots;
+  readonly meter = new Meter();
   readonly #opened: Opened;
   readonly #log: BlockLog;
   readonly #machine: Application;
@@ -59,7 +63,7 @@ export class DurableApplication {
     this.#committed = { chain: directory.genesis.chain, ...head };
     const changedHeight = last && last.transactions.length > 0 ? head.height : Math.max(0, head.height - 1);
     this.#machine = new StateMachine(kernel, state, tree, this.#committed, changedHeight);
-    this.#flusher = new Flusher(state);
+    this.#flusher = new Flusher(state, unflushedEntriesMax, this.meter);
   }
 
   /**
@@ -131,7 +135,9 @@ export class DurableApplication {
     if (before || block.height !== height + 1) {
       throw ledgerError('blockOutOfOrder', `block ${block.height} after ${before?.block.height ?? height}`);
     }
+    const sinceMs = performance.now();
     const answer = this.#machine.finalizeBlock(transactions, block);
+    this.meter.time('execute', sinceMs);
     this.#finalized = { transactions, block, answer };
     return answer;
   }
@@ -146,6 +152,7 @@ export class DurableApplication {
   async commit(signed = ''): Promise<ApplicationInfo> {
     const finalized = this.#finalized;
     if (!finalized) return this.#committed;
+    const sinceMs = performance.now();
     await this.#flusher.room();
     const { transactions, block, answer } = finalized;
     const { appHash, results, writes, replayIds } = answer;
@@ -165,6 +172,7 @@ export class DurableApplication {
     this.#flusher.noteBlock();
     this.#finalized = undefined;
     this.#committed = { chain: this.genesis.chain, height, timeMs, appHash };
+    this.meter.time('commit', sinceMs);
     return this.#committed;
   }
 
@@ -179,6 +187,11 @@ export class DurableApplication {
   status(): { ok: boolean; problem: string | undefined } {
     const refusal = this.#refusal();
     return { ok: !refusal, problem: refusal?.message ?? this.#flusher.problem()?.message };
+  }
+
+  /** `waiting`: how many transactions the consensus engine holds for it. */
+  measures(waiting: number): LedgerMeasures {
+    return measuresOf(this.#opened.dir, this.state, this.snapshots, waiting);
   }
 
   /** Whether everything on the disk fits together; the consensus engine is stopped. */

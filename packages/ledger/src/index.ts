@@ -16,6 +16,7 @@ export type {
 } from './application.ts';
 export type { Block, BlockContent } from './block-reader.ts';
 export { CometLedger, type CometLedgerOptions } from './comet/comet-ledger.ts';
+export type { ConsensusReport } from './comet/consensus-report.ts';
 export { CometErrorCodes } from './comet/errors.ts';
 export { proposalBytesMax } from './comet/limits.ts';
 export { CometRpc } from './comet/rpc.ts';
@@ -32,6 +33,8 @@ export {
   Ledger,
 } from './ledger.ts';
 export type { ResultJson } from './log/block-codec.ts';
+export type { LedgerMeasures } from './measures.ts';
+export { type LedgerMeasurement, type LedgerPhase, ledgerPhases } from './meter.ts';
 export type { OpenOptions } from './open.ts';
 export type { Report } from './replay.ts';
 export { type Manifest, type Snapshot, type TrustedState, trustedStateOf } from './snapshot/manifest.ts';

@@ -19,8 +19,10 @@ import { ledgerError } from './errors.ts';
 import { type FindAnswer, type FindQuery, type LedgerTransaction, TransactionFinder } from './find.ts';
 import { Flusher } from './flusher.ts';
 import { lookUpKey } from './key-lookup.ts';
-import { verifyWorkers } from './limits.ts';
+import { unflushedEntriesMax, verifyWorkers } from './limits.ts';
 import type { BlockLog } from './log/block-log.ts';
+import { type LedgerMeasures, measuresOf } from './measures.ts';
+import { type LedgerMeasurement, Meter } from './meter.ts';
 import { type OpenOptions, openLog, openSigning } from './open.ts';
 import { stateReceipt, transactionReceipt } from './receipts.ts';
 import { tipOf } from './recovery.ts';
@@ -55,6 +57,7 @@ export class Ledger {
   readonly #machine: StateMachine;
   readonly #engine: EmbeddedEngine;
   readonly #log: BlockLog;
+  readonly #meter = new Meter();
   readonly #listeners = new Set<BlockListener>();
   readonly #proofWaiters = new Set<() => void>();
   #head: Head;
@@ -71,11 +74,12 @@ export class Ledger {
     this.#blocks = new BlockReader(opened.scan, state);
     const firstHeight = directory.base?.height;
     this.#finder = new TransactionFinder(state, this.#blocks, () => this.#head.height, firstHeight);
-    this.#flusher = new Flusher(state);
+    this.#flusher = new Flusher(state, unflushedEntriesMax, this.#meter);
     this.#head = { height: tip.height, timeMs: tip.timeMs, appHash: toHex(tip.appHash) };
     const info = { chain: this.genesis.chain, height: tip.height, timeMs: tip.timeMs, appHash: tip.appHash };
     this.#machine = new StateMachine(kernel, state, tree, info, tip.isUnproven ? tip.height : tip.height - 1);
-    this.#verifier = new Verifier(opened.verifyWorkers ?? verifyWorkers, (kid, payload) => this.#keyFor(kid, payload));
+    const workers = opened.verifyWorkers ?? verifyWorkers;
+    this.#verifier = new Verifier(workers, (kid, payload) => this.#keyFor(kid, payload), this.#meter);
     this.#engine = new EmbeddedEngine({
       application: this.#machine,
       verifier: this.#verifier,
@@ -83,6 +87,7 @@ export class Ledger {
       builder: new BlockBuilder(this.genesis.chain, directory.seed, this.#validators),
       tip,
       clock: opened.clock,
+      meter: this.#meter,
       onDurable: (block, location) => {
         state.commit(location, performance.now());
         this.#committed(block);
@@ -141,6 +146,16 @@ export class Ledger {
     if (log === 'failed') return { ok: false, problem: ledgerError('degraded').message };
     if (this.#closing) return { ok: false, problem: ledgerError('closed').message };
     return { ok: true, problem: this.#flusher.problem()?.message };
+  }
+
+  /** Tells what it measures of itself from now on; returns what ends it. */
+  observe(listener: (measurement: LedgerMeasurement) => void): () => void {
+    return this.#meter.listen(listener);
+  }
+
+  measures(): LedgerMeasures {
+    const { dir, state } = this.#opened;
+    return measuresOf(dir, state, this.snapshots, this.#engine.waiting());
   }
 
   block(height: number): Promise<Block | undefined> {
@@ -238,6 +253,7 @@ export class Ledger {
     const { height, timeMs } = block;
     this.#head = { height, timeMs, appHash: toHex(this.#opened.state.durableHash()) };
     this.#flusher.noteBlock();
+    this.#meter.tell({ kind: 'block', timeMs, codes: block.results.map(({ code }) => code) });
     for (const wake of this.#proofWaiters) wake();
     for (const listener of this.#listeners) listener(block);
   }

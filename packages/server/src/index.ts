@@ -15,6 +15,7 @@ export { callNode } from './control/call.ts';
 export * from './events/block-feed.ts';
 export * from './events/cursors.ts';
 export * from './events/notices.ts';
+export { expiryText } from './expiry/expiry.ts';
 export { itemsOfLines } from './export/items.ts';
 export { exportPatient } from './export/patient-export.ts';
 export { type ExportReport, refuseTaken, writeExport } from './export/write-export.ts';

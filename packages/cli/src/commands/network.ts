@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { expiryText } from '@salus/server';
 import type { Command } from 'commander';
 import {
   type AddCommand,
@@ -26,6 +27,7 @@ interface InitOptions extends NetworkOptions {
   validators: number;
   basePort: number;
   host: string;
+  hosts?: string[];
   chain?: string;
   snapshotEvery?: number;
 }
@@ -41,6 +43,12 @@ function withDir(command: Command): Command {
 function memberLine({ slug, url, height, comet, problem }: MemberStatus): string {
   const peers = comet === undefined ? '' : `peers ${comet.peers}`;
   return `  ${slug.padEnd(12)}${url.padEnd(28)}${`height ${height ?? '-'}`.padEnd(16)}${peers.padEnd(10)}${problem ?? ''}`;
+}
+
+/** Every member sees the same keys: each is told once. */
+function expiryLines(members: readonly MemberStatus[]): string[] {
+  const lines = members.flatMap(({ expiring = [] }) => expiring.map((one) => `  ${one.level}: ${expiryText(one)}`));
+  return [...new Set(lines)];
 }
 
 function addresses({ members, host }: Network): string[] {
@@ -63,6 +71,11 @@ function addInit(program: Command, cli: Cli): void {
     )
     .option('--host <address>', 'address of the nodes and of their consensus', hostDefault)
     .option(
+      '--hosts <names>',
+      'names of the members’ machines, in order and with commas, where each has one of its own; --host is then what they listen on',
+      (text: string) => text.split(',').map((name) => name.trim()),
+    )
+    .option(
       '--snapshot-every <blocks>',
       'blocks from one snapshot to the next; 0 for none',
       integerOption('--snapshot-every', 0, Number.MAX_SAFE_INTEGER),
@@ -72,6 +85,9 @@ function addInit(program: Command, cli: Cli): void {
     .action(
       cli.action<InitOptions, []>(async (options) => {
         const dir = resolve(options.dir);
+        if (options.hosts !== undefined && options.hosts.length !== options.validators) {
+          throw usageFault('--hosts names as many machines as --validators has members.');
+        }
         const network = await createNetwork({ ...options, dir, snapshotEveryBlocks: options.snapshotEvery });
         const { chain, members } = network;
         const text = [
@@ -118,7 +134,11 @@ function addOthers(program: Command, cli: Cli): void {
         const status = await networkStatus(readNetwork(resolve(options.dir)));
         const lines = status.members.map(memberLine);
         const exitCode = status.ok ? exitCodes.ok : exitCodes.failed;
-        return { value: status, text: [`Network ${status.chain}`, ...lines].join('\n'), exitCode };
+        return {
+          value: status,
+          text: [`Network ${status.chain}`, ...lines, ...expiryLines(status.members)].join('\n'),
+          exitCode,
+        };
       }),
     );
   withDir(program.command('resync <member>'))

@@ -31,7 +31,10 @@ export type NetworkOptions = {
   dir: string;
   validators: number;
   basePort: number;
+  /** Address to listen on, and where the others find it unless `hosts` says otherwise. */
   host?: string;
+  /** Names of the members' machines in order, where each has one of its own: then all use the same ports. */
+  hosts?: readonly string[];
   chain?: string;
   snapshotEveryBlocks?: number;
   /** Rules of voting that differ from the defaults, as genesis has them. */
@@ -65,7 +68,7 @@ type Made = NetworkMember & { member: GenesisMember; publicKey: string; nodeSeed
 
 async function makeMember(options: NetworkOptions, host: string, index: number): Promise<Made> {
   const plan = memberPlan(index);
-  const ports = portsOf(options.basePort, index);
+  const ports = portsOf(options.basePort, options.hosts ? 0 : index);
   const dataDir = join(options.dir, plan.slug);
   makeDirectory(dataDir);
   const member = await createMember(dataDir, plan, `http://${host}:${ports.http}`);
@@ -91,7 +94,8 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
   const votingRules = options.votingRules ?? (isSandboxChain(chain) ? sandboxVotingRules : undefined);
   makeDirectory(dir);
   const made: Made[] = [];
-  for (let index = 0; index < validators; index += 1) made.push(await makeMember(options, host, index));
+  const at = (index: number): string => options.hosts?.[index] ?? host;
+  for (let index = 0; index < validators; index += 1) made.push(await makeMember(options, at(index), index));
   const genesis: GenesisDocument = {
     format: genesisFormat,
     chain,
@@ -102,7 +106,11 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
     ...(votingRules && { votingRules }),
     ruleSets: [governance.jurisdictionUsa as unknown as JsonValue],
   };
-  const peers: CometPeer[] = made.map(({ nodeSeed, ports }) => ({ id: nodeIdOf(nodeSeed), host, p2p: ports.p2p }));
+  const peers: CometPeer[] = made.map(({ nodeSeed, ports }, index) => ({
+    id: nodeIdOf(nodeSeed),
+    host: at(index),
+    p2p: ports.p2p,
+  }));
   for (const [index, { slug, dataDir, ports, nodeSeed }] of made.entries()) {
     const others = peers.filter((_peer, place) => place !== index);
     const home = cometHomeOf(dataDir);

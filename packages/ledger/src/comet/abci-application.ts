@@ -39,6 +39,7 @@ import {
   ResponseVerifyVoteExtension_VerifyStatus as VerifyStatus,
 } from './generated/tendermint/abci/types_pb.ts';
 import { proposalBytesMax, proposalTransactionsMax } from './limits.ts';
+import { signersOf } from './signers.ts';
 import type { TransactionPool, Verdict } from './transaction-pool.ts';
 
 /** A block of this member that is on the disk. */
@@ -326,9 +327,7 @@ export class AbciApplication {
 
   async #finalizeBlock(request: RequestFinalizeBlock): Promise<Answer<'finalizeBlock'>> {
     const { application, pool, log } = this.#parts;
-    for (const { type, height } of request.misbehavior) {
-      log('validator-misbehaved', { type: Number(type), height: Number(height) });
-    }
+    this.#tellOfValidators(request);
     const verdicts = await pool.verifyAll(request.txs);
     const transactions = verdicts.map((verdict, index) =>
       isVerified(verdict) ? verdict : unverified((request.txs[index] as Uint8Array).slice()),
@@ -345,6 +344,17 @@ export class AbciApplication {
     this.#finalized = { height, timeMs: blockTimeMs, hashes, results };
     const validatorUpdates = this.#validatorUpdates(height);
     return { case: 'finalizeBlock', value: { txResults: results.map(execResult), validatorUpdates, appHash } };
+  }
+
+  #tellOfValidators(request: RequestFinalizeBlock): void {
+    const { application, log } = this.#parts;
+    for (const { type, height } of request.misbehavior) {
+      log('validator-misbehaved', { type: Number(type), height: Number(height) });
+    }
+    application.meter.tell({ kind: 'evidence', count: request.misbehavior.length });
+    const signers = signersOf(request);
+    // The first block has none before it.
+    if (signers.validators > 0) application.meter.tell({ kind: 'votes', ...signers });
   }
 
   /** What governance decided about the set of validators at this height, in the state after the block. */

@@ -20,10 +20,13 @@ import { type Files, nodeFiles } from '../files.ts';
 import { type FindAnswer, type FindQuery, type LedgerTransaction, TransactionFinder } from '../find.ts';
 import { verifyWorkers } from '../limits.ts';
 import { decodeSigned } from '../log/block-codec.ts';
+import type { LedgerMeasures } from '../measures.ts';
+import type { LedgerMeasurement } from '../meter.ts';
 import { stateReceipt, transactionReceipt } from '../receipts.ts';
 import { Verifier } from '../verify/verifier.ts';
 import { AbciApplication, type CommittedTransactions } from './abci-application.ts';
 import type { AbciHandler, AbciLog } from './connection.ts';
+import { type ConsensusReport, consensusReport } from './consensus-report.ts';
 import { cometError } from './errors.ts';
 import { proofWaitMsMax, snapshotEveryBlocksDefault } from './limits.ts';
 import { CometRpc } from './rpc.ts';
@@ -139,7 +142,7 @@ export class CometLedger {
     const { dir, genesis, handover, kernel, clock, files } = options;
     const application = await DurableApplication.open({ dir, genesis, kernel, clock, files });
     const workers = options.verifyWorkers ?? verifyWorkers;
-    const verifier = new Verifier(workers, (kid, payload) => application.keyFor(kid, payload));
+    const verifier = new Verifier(workers, (kid, payload) => application.keyFor(kid, payload), application.meter);
     const pool = new TransactionPool(verifier);
     return new CometLedger({ application, handover, verifier, pool, rpc: new CometRpc(options.rpcPort) });
   }
@@ -264,9 +267,18 @@ export class CometLedger {
     });
   }
 
-  /** What CometBFT says of itself, its peers and its evidence. */
-  consensus(method: 'status' | 'net_info' | 'num_unconfirmed_txs'): Promise<unknown> {
-    return this.#parts.rpc.call(method);
+  /** What CometBFT says of itself, its peers and what waits in its mempool. */
+  consensus(): Promise<ConsensusReport> {
+    return consensusReport(this.#parts.rpc);
+  }
+
+  /** Tells what it measures of itself from now on; returns what ends it. */
+  observe(listener: (measurement: LedgerMeasurement) => void): () => void {
+    return this.#parts.application.meter.listen(listener);
+  }
+
+  measures(): LedgerMeasures {
+    return this.#parts.application.measures(this.#submissions.size);
   }
 
   /** Copies state and blocks into a new directory, as of one moment; see `copyLedger`. */
@@ -290,6 +302,8 @@ export class CometLedger {
 
   #committed(block: CommittedTransactions): void {
     this.#submissions.committed(block);
+    const codes = block.results.map(({ code }) => code);
+    this.#parts.application.meter.tell({ kind: 'block', timeMs: block.timeMs, codes });
     for (const wake of this.#proofWaiters) wake();
     for (const listener of this.#listeners) listener(block);
   }

@@ -11,10 +11,13 @@ import {
 import {
   type BlockContent,
   CometErrorCodes,
+  type ConsensusReport,
   DurableApplication,
   type Found,
   type Ledger,
   LedgerErrorCodes,
+  type LedgerMeasurement,
+  type LedgerMeasures,
   openLedger,
   type Report,
 } from '@salus/ledger';
@@ -120,16 +123,24 @@ type EngineMember =
   | 'find'
   | 'anchor'
   | 'copyTo'
+  | 'observe'
+  | 'measures'
   | 'close';
 /** What both engines offer. */
-export type Engine = Pick<Ledger, EngineMember> & { subscribe(listener: () => void): () => void };
+export type Engine = Pick<Ledger, EngineMember> & {
+  subscribe(listener: () => void): () => void;
+  consensus?(): Promise<ConsensusReport>;
+};
 
 /** An engine as the rest of the server sees a ledger. */
 export class EngineLedger implements LedgerAccess {
   readonly #ledger: Engine;
+  readonly consensus?: () => Promise<ConsensusReport>;
 
   constructor(ledger: Engine) {
     this.#ledger = ledger;
+    const { consensus } = ledger;
+    if (consensus !== undefined) this.consensus = () => consensus.call(ledger);
   }
 
   head(): LedgerHead {
@@ -210,6 +221,14 @@ export class EngineLedger implements LedgerAccess {
 
   copyTo(dir: string, pinned: (head: LedgerHead) => void): Promise<LedgerHead> {
     return this.#ledger.copyTo(dir, pinned);
+  }
+
+  observe(listener: (measurement: LedgerMeasurement) => void): () => void {
+    return this.#ledger.observe(listener);
+  }
+
+  measures(): LedgerMeasures {
+    return this.#ledger.measures();
   }
 
   close(): Promise<void> {
