@@ -36,7 +36,10 @@ export function nodeOptions(command: Command): Command {
       'requests a minute from one address other than this machine; 0 for no limit',
       integerOption('--rate-limit', 0, rateLimitMax),
     )
-    .option('--certificate <file...>', 'PEM files of the TLS certificates before the node: it warns before they end');
+    .option(
+      '--certificate <file...>',
+      'TLS certificates (PEM) of what stands before the node: it warns before they end',
+    );
 }
 
 /** A terminal sends Ctrl-C to everybody in it, and npm and `salus` pass it on: that is one wish, heard more than once. */
@@ -78,7 +81,7 @@ export async function runUntilSignal(
     log,
     rateLimitPerMinute: rateLimit,
     ...connectionsOf(options),
-    certificates: certificate,
+    certificates: [...(certificate ?? []), ...(options.tlsCert === undefined ? [] : [options.tlsCert])],
     ...(engine === 'cometbft' && { openLedger }),
   });
   const finish = announce(node);

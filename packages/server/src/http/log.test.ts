@@ -9,7 +9,7 @@ function lines(): { log: ReturnType<typeof createLog>; read(): Record<string, un
   return { log, read: () => written.map((line) => JSON.parse(line) as Record<string, unknown>) };
 }
 
-describe('R-PRV-1 the log', () => {
+describe('R-LED-5 the log', () => {
   test('is one JSON object a line with level, time and event', () => {
     const { log, read } = lines();
     log.request('id-1', 'GET', '/org/:slug/fhir/R4/Patient/:id', 200, 1.23456);
