@@ -24,7 +24,7 @@ import {
   replayIdBytes,
 } from './replay.ts';
 import { BlockState, DecodedCache, TransactionState } from './state.ts';
-import { encodeValue, iterableReader, stateReader } from './stored-value.ts';
+import { encodeValue, iterableReader } from './stored-value.ts';
 import type {
   BlockContext,
   BlockResult,
@@ -126,8 +126,8 @@ export class Kernel {
   /** Everything but the handlers: what a node asks before it lets a transaction into a block. */
   checkTransaction(tx: ParsedTransaction, view: LedgerView, context: BlockContext): CheckResult {
     try {
-      const reader = stateReader(view);
-      check(!this.upgradeNeeded(view, context.height), kernelErrors.versionUnknown);
+      const reader = this.#reader(view);
+      check(!this.#upgradeNeeded(reader, context.height), kernelErrors.versionUnknown);
       this.#checkStateless(tx, context, applicationVersion(reader, context.height));
       for (const { did, keyName } of tx.signatures) this.#signingKey(reader, did, keyName, tx.payload, context);
       const id = toBase64url(replayIdBytes(tx.sender, tx.payload.id));
@@ -142,7 +142,7 @@ export class Kernel {
   resolveKey(view: StateView, kid: string, payload: Payload, context: BlockContext): ResolvedKey | KeyRefusal {
     const { did, keyName } = parseKid(kid);
     try {
-      return this.#resolveKey(stateReader(view), did, keyName, payload.messages, context);
+      return this.#resolveKey(this.#reader(view), did, keyName, payload.messages, context);
     } catch {
       // A message that carries a key was not checked yet and may be of any shape.
       return { error: kernelErrors.messageMalformed };
@@ -164,7 +164,11 @@ export class Kernel {
    * engine that gets an answer stops before the block, with its data as they are, and says what it needs.
    */
   upgradeNeeded(view: StateView, height: number): UpgradeNeeded | undefined {
-    const { version, height: since } = versionSince(stateReader(view), height);
+    return this.#upgradeNeeded(this.#reader(view), height);
+  }
+
+  #upgradeNeeded(reader: StateReader, height: number): UpgradeNeeded | undefined {
+    const { version, height: since } = versionSince(reader, height);
     return version > this.#latestVersion ? { version, height: since, latestVersion: this.#latestVersion } : undefined;
   }
 
@@ -176,7 +180,7 @@ export class Kernel {
     const needed = this.upgradeNeeded(view, context.height);
     if (needed) throw new UpgradeNeededError(needed);
     const block = new BlockState(view, this.#cache, this.#isFreezing);
-    const version = applicationVersion(stateReader(view), context.height);
+    const version = applicationVersion(this.#reader(view), context.height);
     const session = new BlockSession(block, view, new TransactionState(block, this.#byName), version);
     const results: TransactionResult[] = [];
     for (const [index, { tx, keysUsed }] of transactions.entries()) {
@@ -199,6 +203,12 @@ export class Kernel {
       for (const definition of Object.values(errors)) if (definition.code === code) return definition;
     }
     return undefined;
+  }
+
+  /** As `stateReader`; what was decoded lately is not decoded again. Nobody may change what it gives. */
+  #reader(view: StateView): StateReader {
+    const state = new BlockState(view, this.#cache, this.#isFreezing);
+    return { get: <T>(key: string) => state.get(key) as T | undefined };
   }
 
   #checkStateless(tx: ParsedTransaction, context: BlockContext, version: number): void {

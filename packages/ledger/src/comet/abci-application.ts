@@ -19,7 +19,7 @@ import { genesisValidators } from '../directory.ts';
 import type { DurableApplication } from '../durable-application.ts';
 import { type ResultJson, resultJson } from '../log/block-codec.ts';
 import { unfitForBlock } from '../state-machine.ts';
-import type { AbciHandler, AbciLog, AbciRequest, AbciResponse } from './connection.ts';
+import { type AbciHandler, type AbciLog, type AbciRequest, type AbciResponse, sharedAnswer } from './connection.ts';
 import { cometError } from './errors.ts';
 import {
   CheckTxType,
@@ -34,6 +34,7 @@ import {
   type RequestProcessProposal,
   type RequestQuery,
   ResponseCheckTxSchema,
+  ResponseFlushSchema,
   ResponseSchema,
   type ValidatorUpdateSchema,
   ResponseVerifyVoteExtension_VerifyStatus as VerifyStatus,
@@ -74,6 +75,9 @@ const proposalByteOverhead = 1;
 const varintBits = 7;
 const UNVERIFIED = cometError('transactionUnverified');
 const EMPTY_DATA = resultData([], []);
+const FLUSHED = sharedAnswer({ case: 'flush', value: create(ResponseFlushSchema) });
+/** What most checks answer. */
+const ACCEPTED = sharedAnswer({ case: 'checkTx', value: create(ResponseCheckTxSchema, { gasWanted: 1n }) });
 
 /** `tx` of the block's Data message: its tag, its length and its bytes. */
 function encodedLength(bytes: Uint8Array): number {
@@ -164,7 +168,7 @@ export class AbciApplication {
   #other(request: AbciRequest): Answer<AbciResponse['case']> | Promise<Answer<AbciResponse['case']>> {
     switch (request.case) {
       case 'flush':
-        return { case: 'flush', value: {} };
+        return FLUSHED;
       case 'listSnapshots':
         return this.#listSnapshots();
       case 'loadSnapshotChunk':
@@ -285,7 +289,8 @@ export class AbciApplication {
       pool.forget(hash);
       if (type === CheckTxType.RECHECK) onDropped(hash, new SalusError(code, log));
     }
-    return { case: 'checkTx', value: create(ResponseCheckTxSchema, { code, log, gasWanted: code === 0 ? 1n : 0n }) };
+    if (code === 0) return ACCEPTED;
+    return { case: 'checkTx', value: create(ResponseCheckTxSchema, { code, log }) };
   }
 
   async #prepareProposal(request: RequestPrepareProposal): Promise<Answer<'prepareProposal'>> {
@@ -382,5 +387,6 @@ export class AbciApplication {
 }
 
 function response(answer: Answer<AbciResponse['case']>): AbciResponse {
+  if (answer === ACCEPTED || answer === FLUSHED) return answer as AbciResponse;
   return create(ResponseSchema, { value: answer }).value;
 }

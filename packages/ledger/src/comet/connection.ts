@@ -17,6 +17,19 @@ export type AbciResponse = Response['value'];
 export type AbciHandler = (request: AbciRequest) => AbciResponse | Promise<AbciResponse>;
 export type AbciLog = (event: string, fields: Readonly<Record<string, string | number>>) => void;
 
+/** Encoded once: each transaction is checked before every block that it waits for. */
+const sharedFrames = new Map<AbciResponse, Uint8Array>();
+
+/** An answer that is given again and again; it must not be changed. */
+export function sharedAnswer<R extends AbciResponse>(answer: R): R {
+  sharedFrames.set(answer, Buffer.concat(encodedAnswer(answer)));
+  return answer;
+}
+
+function encodedAnswer(answer: AbciResponse): Uint8Array[] {
+  return frame(toBinary(ResponseSchema, create(ResponseSchema, { value: answer })));
+}
+
 type Exchange = { request: AbciRequest; answer: AbciResponse | undefined };
 
 /** These may run beside each other; everything else waits for what came before it. */
@@ -37,6 +50,7 @@ export class AbciConnection {
   #started = 0;
   #running = 0;
   #isSerialRunning = false;
+  #isAwake = false;
   #isEnded = false;
   #idle: (() => void)[] = [];
 
@@ -97,16 +111,26 @@ export class AbciConnection {
       answer.then(
         (value) => {
           this.#finish(exchange, value);
-          this.#start();
+          this.#wake();
         },
         (error: unknown) => {
           this.#finish(exchange, this.#exception(exchange, error));
-          this.#start();
+          this.#wake();
         },
       );
     } catch (error) {
       this.#finish(exchange, this.#exception(exchange, error));
     }
+  }
+
+  /** Answers that are found together, as those of a batch of signatures are, go out together. */
+  #wake(): void {
+    if (this.#isAwake) return;
+    this.#isAwake = true;
+    setImmediate(() => {
+      this.#isAwake = false;
+      this.#start();
+    });
   }
 
   #finish(exchange: Exchange, answer: AbciResponse): void {
@@ -130,7 +154,9 @@ export class AbciConnection {
     for (; sent < this.#started; sent += 1) {
       const { answer } = this.#exchanges[sent] as Exchange;
       if (!answer) break;
-      frames.push(...frame(toBinary(ResponseSchema, create(ResponseSchema, { value: answer }))));
+      const shared = sharedFrames.get(answer);
+      if (shared) frames.push(shared);
+      else frames.push(...encodedAnswer(answer));
     }
     if (sent === 0) return;
     this.#exchanges.splice(0, sent);
