@@ -11,6 +11,7 @@ import { sync } from '../wallet/sync.ts';
 import { Wallet } from '../wallet/wallet.ts';
 import { lockWallet } from '../wallet/wallet-lock.ts';
 import { addDelegate } from './wallet-delegate.ts';
+import { addMove } from './wallet-move.ts';
 import { alone, open, passphrase, refusalText, untilOf, using, type WalletOptions } from './wallet-options.ts';
 import { addReading, addSession } from './wallet-reading.ts';
 
@@ -304,6 +305,7 @@ export const addWallet: AddCommand = (program, cli) => {
   addStart(wallet, cli);
   addRequests(wallet, cli);
   addDirectives(wallet, cli);
+  addMove(wallet, cli);
   addDelegate(wallet, cli);
   addReading(wallet, cli);
   addSession(wallet);

@@ -33,7 +33,7 @@ export function sealingKeyOf(entry: CborValue | undefined): EcPublicJwk {
 }
 
 /** Whether the ledger has this wallet's own key under the pseudonym, proven under the anchor. */
-async function isBound(
+export async function isBound(
   wallet: Wallet,
   client: Client,
   { anchor, did, chain, custodian }: WalletContext,
