@@ -30,7 +30,7 @@ const dir = join(temporary.path, 'network');
 let running: RunningNetwork;
 beforeAll(async () => {
   const basePort = String(await freeBasePort());
-  const made = await salus(['network', 'init', '--validators', '4', '--dir', dir, '--base-port', basePort]);
+  const made = await salus(['network', 'init', '--validators', '4', '--tls', '--dir', dir, '--base-port', basePort]);
   expect(made.exitCode, made.stdout).toBe(0);
   const network = readNetwork(dir);
   running = await runNetwork(dir, network);

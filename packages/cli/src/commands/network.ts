@@ -10,6 +10,7 @@ import {
   integerOption,
   usageFault,
 } from '../cli.ts';
+import { memberUrl } from '../network/addresses.ts';
 import { cometVersion, installComet, requireComet } from '../network/comet-binary.ts';
 import { basePortDefault, membersMax, portMax, portMin, portsPerMember } from '../network/limits.ts';
 import { createNetwork, type Network, readNetwork } from '../network/network-directory.ts';
@@ -29,6 +30,7 @@ interface InitOptions extends NetworkOptions {
   host: string;
   hosts?: string[];
   chain?: string;
+  tls?: boolean;
   snapshotEvery?: number;
 }
 
@@ -52,7 +54,7 @@ function expiryLines(members: readonly MemberStatus[]): string[] {
 }
 
 function addresses({ members, host }: Network): string[] {
-  return members.map(({ slug, ports }) => `  ${slug.padEnd(12)}http://${host}:${ports.http}`);
+  return members.map((member) => `  ${member.slug.padEnd(12)}${memberUrl({ host }, member)}`);
 }
 
 function addInit(program: Command, cli: Cli): void {
@@ -80,6 +82,7 @@ function addInit(program: Command, cli: Cli): void {
       'blocks from one snapshot to the next; 0 for none',
       integerOption('--snapshot-every', 0, Number.MAX_SAFE_INTEGER),
     )
+    .option('--tls', 'HTTPS, with certificates of an authority that is made for this network')
     .option('--chain <name>', 'name of the chain; a sandbox by default')
     .addHelpText('after', examples('salus network init --validators 4 --dir /srv/network'))
     .action(

@@ -1,10 +1,15 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import tls from 'node:tls';
 import type { Network, NetworkMember } from './network-directory.ts';
 
 /** The certificate of the authority that a network on one machine made for itself; its members then speak HTTPS. */
 export function authorityFile(dir: string): string {
   return join(dir, 'authority.pem');
+}
+
+export function authorityKeyFile(dir: string): string {
+  return join(dir, 'authority-key.pem');
 }
 
 /** A member's certificate and its key. */
@@ -20,6 +25,17 @@ export function connectionFlags(dataDir: string): string[] {
 }
 
 /** Where a member's node answers. */
-export function memberUrl(dir: string, { host }: Network, { ports }: NetworkMember): string {
-  return `${existsSync(authorityFile(dir)) ? 'https' : 'http'}://${host}:${ports.http}`;
+export function memberUrl({ host }: Pick<Network, 'host'>, { dataDir, ports }: NetworkMember): string {
+  const isCertified = existsSync(certificateFiles(dataDir).certificate);
+  return `${isCertified ? 'https' : 'http'}://${host}:${ports.http}`;
+}
+
+const trusted = new Set<string>();
+
+/** This process believes from now on what the network's own authority certified, beside those of the system. */
+export function trustAuthority(dir: string): void {
+  const file = authorityFile(dir);
+  if (trusted.has(file) || !existsSync(file)) return;
+  trusted.add(file);
+  tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(file, 'utf8')]);
 }

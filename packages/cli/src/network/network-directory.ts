@@ -19,6 +19,8 @@ import {
   sandboxVotingRules,
   writeFileDurably,
 } from '@salus/server';
+import { memberUrl } from './addresses.ts';
+import { certifyMember } from './certificates.ts';
 import { cometVersion } from './comet-binary.ts';
 import { type CometPeer, type CometPorts, cometGenesis, cometHomeOf, nodeIdOf, writeCometHome } from './comet-home.ts';
 import { portsPerMember } from './limits.ts';
@@ -37,6 +39,8 @@ export type NetworkOptions = {
   hosts?: readonly string[];
   chain?: string;
   snapshotEveryBlocks?: number;
+  /** HTTPS, with certificates of an authority of the network's own. */
+  tls?: boolean;
   /** Rules of voting that differ from the defaults, as genesis has them. */
   votingRules?: GenesisDocument['votingRules'];
   nowMs?: number;
@@ -71,7 +75,9 @@ async function makeMember(options: NetworkOptions, host: string, index: number):
   const ports = portsOf(options.basePort, options.hosts ? 0 : index);
   const dataDir = join(options.dir, plan.slug);
   makeDirectory(dataDir);
-  const member = await createMember(dataDir, plan, `http://${host}:${ports.http}`);
+  if (options.tls === true) certifyMember(options.dir, host, { slug: plan.slug, dataDir }, options.nowMs ?? Date.now());
+  const endpoint = memberUrl({ host }, { slug: plan.slug, dataDir, ports });
+  const member = await createMember(dataDir, plan, endpoint);
   return {
     slug: plan.slug,
     dataDir,

@@ -1,6 +1,7 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Expiring, Status } from '@salus/api';
 import { CometRpc } from '@salus/ledger';
+import { memberUrl, trustAuthority } from './addresses.ts';
 import { cometHomeOf } from './comet-home.ts';
 import { statusTimeoutMs } from './limits.ts';
 import type { Network, NetworkMember } from './network-directory.ts';
@@ -55,7 +56,8 @@ async function cometStatus(port: number): Promise<NonNullable<MemberStatus['come
 
 async function memberStatus(member: NetworkMember, host: string): Promise<MemberStatus> {
   const { slug, dataDir, ports } = member;
-  const url = `http://${host}:${ports.http}`;
+  trustAuthority(dirname(dataDir));
+  const url = memberUrl({ host }, member);
   const home = cometHomeOf(dataDir);
   const status: MemberStatus = {
     slug,

@@ -1,12 +1,11 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import tls from 'node:tls';
 import { createClient } from '@salus/api';
 import { isSandboxChain } from '@salus/server';
 import { usageFault } from '../cli.ts';
-import { authorityFile, memberUrl } from '../network/addresses.ts';
+import { authorityFile, memberUrl, trustAuthority } from '../network/addresses.ts';
 import { type Network, type NetworkMember, readNetwork } from '../network/network-directory.ts';
 import { type Custodian, custodians } from './people.ts';
 import { type Stage, walletIn } from './stage.ts';
@@ -46,7 +45,7 @@ export class NetworkStage implements Stage {
   }
 
   urlOf(slug: string): string {
-    return memberUrl(this.#dir, this.#network, this.#member(slug));
+    return memberUrl(this.#network, this.#member(slug));
   }
 
   /** Everybody asks the node of their own organisation; that finds the custodian's on the ledger. */
@@ -55,10 +54,7 @@ export class NetworkStage implements Stage {
   }
 
   async open(): Promise<string> {
-    const authority = authorityFile(this.#dir);
-    if (existsSync(authority)) {
-      tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(authority, 'utf8')]);
-    }
+    trustAuthority(this.#dir);
     if (!isSandboxChain(this.#network.chain)) {
       throw usageFault('A walkthrough speaks for other people: it needs a sandbox network.');
     }
