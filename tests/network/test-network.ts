@@ -3,13 +3,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Message, signTransaction } from '@salus/protocol';
 import { type OfflineOrganization, readOrganization } from '@salus/server';
 import { cometHomeOf } from '../../packages/cli/src/network/comet-home.ts';
 import { createNetwork, type Network, type NetworkMember } from '../../packages/cli/src/network/network-directory.ts';
 import { networkStatus } from '../../packages/cli/src/network/network-status.ts';
-import { memberPidFile, memberProcess } from '../../packages/cli/src/network/run-network.ts';
-import { runningPid, type SupervisedProcess } from '../../packages/cli/src/network/supervised-process.ts';
+import { memberPidFile } from '../../packages/cli/src/network/run-network.ts';
+import { runningPid, SupervisedProcess } from '../../packages/cli/src/network/supervised-process.ts';
 
 export type Result = { hash: string; height: number; index: number; code: number; outputs: unknown[] };
 export type BlockJson = {
@@ -20,6 +21,17 @@ export type BlockJson = {
   transactions: { hash: string }[];
 };
 
+/** How a member's process is started where that differs from what `salus network start` does. */
+export type Launch = {
+  /** A command that runs the rest in the place of its own process. */
+  prefix?: readonly string[];
+  /** The program instead of `salus`. */
+  entry?: string;
+  args?: readonly string[];
+  env?: NodeJS.ProcessEnv;
+};
+
+const mainFile = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url));
 const validityMs = 300_000;
 /** Often, so that a short test sees some. */
 export const snapshotEveryBlocks = 20;
@@ -66,8 +78,20 @@ export class TestMember {
     this.#organization = readOrganization(member.dataDir, member.slug);
   }
 
-  async start(): Promise<void> {
-    this.#process = memberProcess(this.member, this.#host);
+  async start({ prefix = [], entry = mainFile, args = [], env = {} }: Launch = {}): Promise<void> {
+    const { dataDir, ports } = this.member;
+    const flags = ['--engine', 'cometbft', '--data', dataDir, '--host', this.#host, '--port', String(ports.http)];
+    const [command = process.execPath, ...rest] = [
+      ...prefix,
+      process.execPath,
+      ...[entry, 'start', ...flags, '--log-level', 'info', ...args],
+    ];
+    const logFile = join(dataDir, 'member.log');
+    const pidFile = memberPidFile(this.member);
+    this.#process = new SupervisedProcess(
+      { command, args: rest, logFile, pidFile, env: { ...process.env, ...env } },
+      dataDir,
+    );
     await this.#process.start();
   }
 
@@ -139,20 +163,24 @@ export class TestNetwork {
   readonly network: Network;
   readonly members: TestMember[];
 
-  private constructor(dir: string, network: Network) {
+  private constructor(dir: string, network: Network, hosts: readonly string[] = []) {
     this.dir = dir;
     this.network = network;
-    this.members = network.members.map((member) => new TestMember(member, network.host));
+    this.members = network.members.map((member, index) => new TestMember(member, hosts[index] ?? network.host));
   }
 
-  static async start(validators: number): Promise<TestNetwork> {
+  /** Files alone; `hosts` where each member has an address of its own. */
+  static async create(validators: number, hosts?: readonly string[]): Promise<TestNetwork> {
     const parent = mkdtempSync(join(tmpdir(), 'salus-network-'));
     const basePort = await freeBasePort();
     const dir = join(parent, 'net');
-    const network = new TestNetwork(
-      dir,
-      await createNetwork({ dir, validators, basePort, snapshotEveryBlocks, votingRules }),
-    );
+    const options = { dir, validators, basePort, snapshotEveryBlocks, votingRules };
+    const spread = hosts && { hosts, host: '0.0.0.0' };
+    return new TestNetwork(dir, await createNetwork({ ...options, ...spread }), hosts);
+  }
+
+  static async start(validators: number): Promise<TestNetwork> {
+    const network = await TestNetwork.create(validators);
     await Promise.all(network.members.map((member) => member.start()));
     await network.settled();
     return network;
@@ -183,12 +211,12 @@ export class TestNetwork {
     }
   }
 
-  /** Blocks up to the lowest head, compared between all members; throws where they differ. */
-  async sameBlocks(from = 1): Promise<BlockJson[]> {
-    const heights = await Promise.all(this.members.map((member) => member.height()));
+  /** Blocks up to the lowest head, compared between the members; throws where they differ. */
+  async sameBlocks(from = 1, members: readonly TestMember[] = this.members): Promise<BlockJson[]> {
+    const heights = await Promise.all(members.map((member) => member.height()));
     const blocks: BlockJson[] = [];
     for (let height = from; height <= Math.min(...heights); height += 1) {
-      const all = await Promise.all(this.members.map((member) => member.get<BlockJson>(`/api/blocks/${height}`)));
+      const all = await Promise.all(members.map((member) => member.get<BlockJson>(`/api/blocks/${height}`)));
       const texts = new Set(all.map((block) => JSON.stringify([block.hash, block.appHash, block.transactions])));
       if (texts.size !== 1) throw new Error(`members differ at ${height}: ${[...texts].join('\n')}`);
       blocks.push(all[0] as BlockJson);

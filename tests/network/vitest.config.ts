@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     root: fileURLToPath(new URL('../..', import.meta.url)),
-    include: ['tests/network/**/*.test.ts'],
+    include: ['tests/network/*.test.ts'],
     reporters: ['default', 'json'],
     outputFile: { json: 'test-results/network.vitest.json' },
     pool: 'forks',
