@@ -10,7 +10,7 @@ import {
 } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { makeDirectory, writeFileDurably } from '@salus/server';
 import { authorityFile, authorityKeyFile, certificateFiles } from './addresses.ts';
 
@@ -203,9 +203,12 @@ export function certifyMember(
   { slug, dataDir }: { slug: string; dataDir: string },
   nowMs: number,
 ): void {
-  const { certificate, key } = authorityOf(dir, nowMs).certify(slug, host, nowMs);
+  const authority = authorityOf(dir, nowMs);
+  const { certificate, key } = authority.certify(slug, host, nowMs);
   const files = certificateFiles(dataDir);
   makeDirectory(dirname(files.certificate));
   writeFileDurably(files.key, key);
   writeFileDurably(files.certificate, certificate);
+  // A member that is carried to another machine needs to know whom to believe there.
+  writeFileDurably(join(dirname(files.certificate), 'authority.pem'), authority.certificate);
 }
