@@ -66,14 +66,15 @@ function certifiedKey(socket: tls.TLSSocket): Uint8Array {
 function open(endpoint: PeerEndpoint, policy: PeerPolicy, request: WireRequest): http.ClientRequest {
   const { host, port, isPlain, pin } = endpoint;
   const { method, path, headers } = request;
-  const plain = { host, port, method, path, headers, agent: false, maxHeaderSize: headerBytesMax };
-  const options: http.RequestOptions = { ...plain, lookup: guardedLookup(policy) };
+  const common = { host, port, method, path, headers, maxHeaderSize: headerBytesMax };
+  const options: http.RequestOptions = { ...common, agent: false, lookup: guardedLookup(policy) };
   if (isPlain) return http.request(options);
   if (pin === undefined)
     return https.request({ ...options, minVersion: oldestTls, ...(policy.ca && { ca: policy.ca }) });
   const createConnection = (_options: unknown, connected: unknown): undefined =>
     connectPinned(endpoint, policy, connected as Connected);
-  return https.request({ ...options, createConnection });
+  // An agent would make connections in its own way.
+  return https.request({ ...common, createConnection });
 }
 
 /** One request and its answer. Follows no redirect, and takes no more and waits no longer than it was told. */

@@ -25,48 +25,56 @@ const httpPort = 80;
 const httpsPort = 443;
 const pinPattern = /^#sha256-([A-Za-z0-9_-]{43})$/;
 
-function listOf(ranges: readonly [net: string, prefix: number, family: 'ipv4' | 'ipv6'][]): BlockList {
-  const list = new BlockList();
-  for (const [net, prefix, family] of ranges) list.addSubnet(net, prefix, family);
-  return list;
+type Ranges = Readonly<Record<'ipv4' | 'ipv6', readonly [net: string, prefix: number][]>>;
+type Lists = Readonly<Record<'ipv4' | 'ipv6', BlockList>>;
+
+/** One list for each family: a list of both takes an IPv4 address for the IPv6 one that it is mapped to. */
+function listsOf(ranges: Ranges): Lists {
+  const listOf = (family: 'ipv4' | 'ipv6'): BlockList => {
+    const list = new BlockList();
+    for (const [net, prefix] of ranges[family]) list.addSubnet(net, prefix, family);
+    return list;
+  };
+  return { ipv4: listOf('ipv4'), ipv6: listOf('ipv6') };
 }
 
-const loopback = listOf([
-  ['127.0.0.0', 8, 'ipv4'],
-  ['::1', 128, 'ipv6'],
-]);
+const loopback = listsOf({ ipv4: [['127.0.0.0', 8]], ipv6: [['::1', 128]] });
 /** RFC 1918, RFC 6598, RFC 4193. */
-const ownNetworks = listOf([
-  ['10.0.0.0', 8, 'ipv4'],
-  ['172.16.0.0', 12, 'ipv4'],
-  ['192.168.0.0', 16, 'ipv4'],
-  ['100.64.0.0', 10, 'ipv4'],
-  ['fc00::', 7, 'ipv6'],
-]);
+const ownNetworks = listsOf({
+  ipv4: [
+    ['10.0.0.0', 8],
+    ['172.16.0.0', 12],
+    ['192.168.0.0', 16],
+    ['100.64.0.0', 10],
+  ],
+  ipv6: [['fc00::', 7]],
+});
 /** No member's node is there: unspecified, link-local (where clouds keep their secrets), multicast, translated (RFC 6890). */
-const nowhere = listOf([
-  ['0.0.0.0', 8, 'ipv4'],
-  ['169.254.0.0', 16, 'ipv4'],
-  ['192.0.0.0', 24, 'ipv4'],
-  ['224.0.0.0', 3, 'ipv4'],
-  ['::', 128, 'ipv6'],
-  ['::ffff:0:0', 96, 'ipv6'],
-  ['64:ff9b::', 32, 'ipv6'],
-  ['2002::', 16, 'ipv6'],
-  ['fe80::', 10, 'ipv6'],
-  ['ff00::', 8, 'ipv6'],
-]);
+const nowhere = listsOf({
+  ipv4: [
+    ['0.0.0.0', 8],
+    ['169.254.0.0', 16],
+    ['192.0.0.0', 24],
+    ['224.0.0.0', 3],
+  ],
+  ipv6: [
+    ['::', 128],
+    ['::ffff:0:0', 96],
+    ['64:ff9b::', 32],
+    ['2002::', 16],
+    ['fe80::', 10],
+    ['ff00::', 8],
+  ],
+});
 
 /** Undefined for what is no address, and for one where no member can be. */
 export function networkOf(address: string): NetworkKind | undefined {
   const version = isIP(address);
   if (version === 0) return undefined;
   const family = version === 4 ? 'ipv4' : 'ipv6';
-  // An IPv4 address in the clothes of IPv6 would be judged by its clothes.
-  if (version === 6 && /^::ffff:/i.test(address)) return undefined;
-  if (loopback.check(address, family)) return 'loopback';
-  if (nowhere.check(address, family)) return undefined;
-  return ownNetworks.check(address, family) ? 'private' : 'public';
+  if (loopback[family].check(address, family)) return 'loopback';
+  if (nowhere[family].check(address, family)) return undefined;
+  return ownNetworks[family].check(address, family) ? 'private' : 'public';
 }
 
 /** What a node may reach where nobody said: its own kind of network, and the internet beyond one's own network. */
