@@ -19,3 +19,7 @@ export const statusTimeoutMs = 3_000;
 export const votingWaitMsMax = 60_000;
 /** Blocks that are made for a change to take effect, each with a stamp. */
 export const blocksPushedMax = 64;
+/** A member with less free space lets its CometBFT rest until there is more again: blocks are up to 4 MiB, kept twice. */
+export const diskFreeBytesMin = 32 * 1024 * 1024;
+export const diskFreeBytesAgain = 48 * 1024 * 1024;
+export const diskWatchMs = 500;

@@ -3,12 +3,13 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createKernel, type GenesisDocument } from '@salus/contracts';
-import { type AbciAddress, CometLedger } from '@salus/ledger';
-import { ed25519PublicKey, toBase64url, toHex } from '@salus/protocol';
+import { type AbciAddress, CometLedger, LedgerErrorCodes } from '@salus/ledger';
+import { ed25519PublicKey, SalusError, toBase64url, toHex } from '@salus/protocol';
 import {
   type DataDirectory,
   EngineLedger,
   genesisOf,
+  isSigningHeld,
   type LedgerAccess,
   ledgerPath,
   NodeErrorCodes,
@@ -19,12 +20,18 @@ import {
 } from '@salus/server';
 import { requireComet } from './comet-binary.ts';
 import { type CometSettings, cometGenesis, cometHomeOf, readCometSettings, writeCometHome } from './comet-home.ts';
+import { DiskWatch } from './disk-watch.ts';
 import { socketPathCharsMax } from './limits.ts';
 import { clearForJoining, endJoining, isJoining } from './resync.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 
 const settingsDefault: CometSettings = { ports: { p2p: 26_656, rpc: 26_657 } };
 const seedBytes = 32;
+const restoredText = 'It comes out of a backup and must not vote yet: run `salus network resync` first.';
+const diskFullText = 'the disk is full; what was acknowledged is kept, and work goes on when there is room';
+
+/** Told of what goes on between the node and its CometBFT. */
+type MemberReport = (event: string, fields: Readonly<Record<string, string | number>>) => void;
 
 /** A path that Unix sockets take: in the data directory where that is short enough. */
 function abciAddress(dataDir: string): AbciAddress {
@@ -68,17 +75,81 @@ function endJoiningOnceCommitted(ledger: CometLedger, dataDir: string): void {
   });
 }
 
-class MemberLedger extends EngineLedger {
-  readonly #comet: SupervisedProcess | undefined;
+/** A member's CometBFT: runs from `begin` to `end`, but while the disk is full. */
+class Consensus {
+  readonly #home: string;
+  readonly #binary: string;
+  readonly #watch: DiskWatch;
+  #proxyApp: string | undefined;
+  #process: SupervisedProcess | undefined;
+  #isEnding = false;
+  /** Starts and stops, one after the other. */
+  #work: Promise<void> = Promise.resolve();
 
-  constructor(ledger: CometLedger, comet: SupervisedProcess | undefined) {
+  constructor(home: string, binary: string, report: MemberReport) {
+    this.#home = home;
+    this.#binary = binary;
+    this.#watch = new DiskWatch(home, (isFull) => {
+      report(isFull ? 'disk-full' : 'disk-has-room', {});
+      this.#settle().catch((error: Error) => report('consensus-not-settled', { error: error.message }));
+    });
+  }
+
+  get isDiskFull(): boolean {
+    return this.#watch.isFull;
+  }
+
+  begin(proxyApp: string): Promise<void> {
+    this.#proxyApp = proxyApp;
+    return this.#settle();
+  }
+
+  end(): Promise<void> {
+    this.#isEnding = true;
+    this.#watch.close();
+    return this.#settle();
+  }
+
+  #settle(): Promise<void> {
+    const work = this.#work.then(async () => {
+      const proxyApp = this.#isEnding || this.#watch.isFull ? undefined : this.#proxyApp;
+      if ((proxyApp === undefined) === (this.#process === undefined)) return;
+      if (proxyApp === undefined) {
+        await this.#process?.stop();
+        this.#process = undefined;
+        return;
+      }
+      const home = this.#home;
+      const args = ['start', '--home', home, '--proxy_app', proxyApp];
+      const files = { logFile: join(home, 'comet.log'), pidFile: join(home, 'comet.pid') };
+      this.#process = new SupervisedProcess({ command: this.#binary, args, ...files }, home);
+      await this.#process.start();
+    });
+    this.#work = work.catch(() => undefined);
+    return work;
+  }
+}
+
+class MemberLedger extends EngineLedger {
+  readonly #consensus: Consensus;
+
+  constructor(ledger: CometLedger, consensus: Consensus) {
     super(ledger);
-    this.#comet = comet;
+    this.#consensus = consensus;
+  }
+
+  override problem(): string | undefined {
+    return this.#consensus.isDiskFull ? diskFullText : super.problem();
+  }
+
+  override submit(bytes: Uint8Array): ReturnType<EngineLedger['submit']> {
+    if (this.#consensus.isDiskFull) return Promise.reject(new SalusError(LedgerErrorCodes.diskFull, diskFullText));
+    return super.submit(bytes);
   }
 
   /** CometBFT first: it would end itself with an error where its application leaves. */
   override async close(): Promise<void> {
-    await this.#comet?.stop();
+    await this.#consensus.end();
     await super.close();
   }
 }
@@ -90,7 +161,7 @@ class MemberLedger extends EngineLedger {
 export async function openMemberLedger(
   directory: DataDirectory,
   clock: () => number,
-  report: (event: string, fields: Readonly<Record<string, string | number>>) => void,
+  report: MemberReport,
 ): Promise<LedgerAccess> {
   const { binary } = await requireComet();
   const { root } = directory;
@@ -98,20 +169,9 @@ export async function openMemberLedger(
   const settings = readCometSettings(root) ?? setUpAlone(directory, genesis);
   const home = cometHomeOf(root);
   const joins = isJoining(root);
+  if (!joins && isSigningHeld(root)) throw new NodeFault(NodeErrorCodes.memberUnready, restoredText);
   if (joins) clearForJoining(root);
-  let comet: SupervisedProcess | undefined;
-  const startComet = async (proxyApp: string): Promise<void> => {
-    comet = new SupervisedProcess(
-      {
-        command: binary,
-        args: ['start', '--home', home, '--proxy_app', proxyApp],
-        logFile: join(home, 'comet.log'),
-        pidFile: join(home, 'comet.pid'),
-      },
-      home,
-    );
-    await comet.start();
-  };
+  const consensus = new Consensus(home, binary, report);
   const { ports, snapshotEveryBlocks } = settings;
   const ledger = await CometLedger.open({
     dir: ledgerPath(root),
@@ -123,10 +183,10 @@ export async function openMemberLedger(
     softwareVersion,
     snapshotEveryBlocks,
     isJoining: joins,
-    onListening: startComet,
+    onListening: (proxyApp) => consensus.begin(proxyApp),
     log: report,
     clock,
   });
   endJoiningOnceCommitted(ledger, root);
-  return new MemberLedger(ledger, comet);
+  return new MemberLedger(ledger, consensus);
 }

@@ -92,16 +92,39 @@ export class SupervisedProcess {
   }
 
   #spawn(): void {
-    const { command, args, logFile, pidFile, env } = this.#plan;
-    if (existsSync(logFile) && statSync(logFile).size > logFileBytesMax) renameSync(logFile, `${logFile}.1`);
-    const log = openSync(logFile, 'a', 0o600);
+    const { command, args, env } = this.#plan;
+    const log = this.#openLog();
     this.#startedMs = performance.now();
-    const child = spawn(command, args, { stdio: ['ignore', log, log], env: env ?? process.env });
-    closeSync(log);
+    const child = spawn(command, args, {
+      stdio: ['ignore', log ?? 'ignore', log ?? 'ignore'],
+      env: env ?? process.env,
+    });
+    if (log !== undefined) closeSync(log);
     this.#child = child;
-    if (child.pid !== undefined) writeFileSync(pidFile, String(child.pid));
+    this.#notePid(child);
     child.once('error', () => this.#ended());
     child.once('exit', () => this.#ended());
+  }
+
+  /** Undefined where the disk takes no file: that must not end whoever watches, and with it all other members. */
+  #openLog(): number | undefined {
+    const { logFile } = this.#plan;
+    try {
+      if (existsSync(logFile) && statSync(logFile).size > logFileBytesMax) renameSync(logFile, `${logFile}.1`);
+      return openSync(logFile, 'a', 0o600);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Again later where the disk is full. */
+  #notePid(child: ChildProcess): void {
+    if (child.pid === undefined || this.#child !== child || this.#isStopping) return;
+    try {
+      writeFileSync(this.#plan.pidFile, String(child.pid));
+    } catch {
+      setTimeout(() => this.#notePid(child), restartDelayMsMax).unref();
+    }
   }
 
   #ended(): void {
