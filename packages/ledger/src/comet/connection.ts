@@ -1,15 +1,14 @@
 import type { Socket } from 'node:net';
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { cometError } from './errors.ts';
+import { create, toBinary } from '@bufbuild/protobuf';
 import { FrameReader, frame } from './frames.ts';
 import {
   type Request,
-  RequestSchema,
   type Response,
   ResponseExceptionSchema,
   ResponseSchema,
 } from './generated/tendermint/abci/types_pb.ts';
 import { abciWaitingRequestsMax } from './limits.ts';
+import { readRequest } from './requests.ts';
 
 export type AbciRequest = Request['value'];
 export type AbciResponse = Response['value'];
@@ -76,9 +75,7 @@ export class AbciConnection {
     if (this.#isEnded) return;
     try {
       for (const message of this.#frames.push(chunk)) {
-        const { value } = fromBinary(RequestSchema, message);
-        if (value.case === undefined) throw cometError('abciFrameInvalid', 'a request of no known kind');
-        this.#exchanges.push({ request: value, answer: undefined });
+        this.#exchanges.push({ request: readRequest(message), answer: undefined });
       }
     } catch (error) {
       this.#end(error as Error);

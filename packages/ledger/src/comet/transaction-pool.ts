@@ -4,6 +4,10 @@ import { verifiedBytesMax, verifiedTransactionsMax } from './limits.ts';
 
 export type Verdict = VerifiedBytes | SalusError;
 
+function isSame(left: Uint8Array, right: Uint8Array | undefined): boolean {
+  return right !== undefined && Buffer.compare(left, right) === 0;
+}
+
 /**
  * Transactions with good signatures by the hash of their bytes: each comes up to five times (check, proposal, block)
  * and is verified once. What was refused is not kept. That a key has changed since is found by execution, which
@@ -15,6 +19,8 @@ export class TransactionPool {
   readonly #bytesMax: number;
   /** Oldest first. */
   readonly #verified = new Map<string, VerifiedBytes>();
+  /** Those of the last list, where all were good. */
+  #last: readonly VerifiedBytes[] = [];
   readonly #underway = new Map<string, Promise<Verdict>>();
   #bytes = 0;
 
@@ -49,8 +55,16 @@ export class TransactionPool {
     return verifying;
   }
 
-  verifyAll(transactions: readonly Uint8Array[]): Promise<Verdict[]> {
-    return Promise.all(transactions.map((bytes) => this.verify(bytes)));
+  /** A block comes as proposal and again as decision: what is equal to the byte is not hashed again. */
+  async verifyAll(transactions: readonly Uint8Array[]): Promise<readonly Verdict[]> {
+    const last = this.#last;
+    const isLast =
+      last.length === transactions.length && last.every(({ tx }, at) => isSame(tx.bytes, transactions[at]));
+    if (isLast) return last;
+    const verdicts = await Promise.all(transactions.map((bytes) => this.verify(bytes)));
+    const verified = verdicts.filter((verdict): verdict is VerifiedBytes => !(verdict instanceof SalusError));
+    this.#last = verified.length === verdicts.length ? verified : [];
+    return verdicts;
   }
 
   /** Its block is committed, or it can never be in one. */
