@@ -103,8 +103,7 @@ export class DurableApplication {
 
   /** Key that the signature of `kid` must verify with at present; for `Verifier`. */
   keyFor(kid: string, payload: Payload): KeyAnswer {
-    const context = { chain: this.genesis.chain, ...this.next() };
-    return lookUpKey(this.kernel, this.state.execution, context, kid, payload);
+    return lookUpKey(this.kernel, this.state.execution, kid, payload);
   }
 
   /** ABCI CheckTx. A full disk refuses here already (420): what is in no block can still be sent elsewhere. */

@@ -29,6 +29,7 @@ import { tipOf } from './recovery.ts';
 import { type Report, replayChain, replayImpossible } from './replay.ts';
 import { Snapshots } from './snapshot/snapshots.ts';
 import { StateMachine } from './state-machine.ts';
+import { upgradeProblem } from './upgrade.ts';
 import type { KeyAnswer } from './verify/protocol.ts';
 import { Verifier } from './verify/verifier.ts';
 
@@ -93,6 +94,7 @@ export class Ledger {
         this.#committed(block);
       },
       onFailed: () => state.dropPending(),
+      problemAt: (height) => upgradeProblem(kernel, state.execution, height),
       isBehind: () => this.#flusher.isBehind(),
     });
   }
@@ -145,6 +147,8 @@ export class Ledger {
     if (log === 'full') return { ok: false, problem: ledgerError('diskFull').message };
     if (log === 'failed') return { ok: false, problem: ledgerError('degraded').message };
     if (this.#closing) return { ok: false, problem: ledgerError('closed').message };
+    const stopped = this.#engine.stopped();
+    if (stopped) return { ok: false, problem: stopped.message };
     return { ok: true, problem: this.#flusher.problem()?.message };
   }
 
@@ -259,12 +263,7 @@ export class Ledger {
   }
 
   #keyFor(kid: string, payload: Payload): KeyAnswer {
-    const context = {
-      chain: this.genesis.chain,
-      height: this.#engine.tip().height + 1,
-      blockTimeMs: this.#engine.nextTimeMs(),
-    };
-    return lookUpKey(this.kernel, this.#opened.state.execution, context, kid, payload);
+    return lookUpKey(this.kernel, this.#opened.state.execution, kid, payload);
   }
 
   /** A client that sends again what is in a block already, or about to be, gets the answer of the first time. */

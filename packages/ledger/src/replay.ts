@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
-import type { BlockContext, GenesisDocument, Kernel, LedgerView } from '@salus/contracts';
+import type { GenesisDocument, Kernel, LedgerView } from '@salus/contracts';
 import { equalBytes, type ParsedTransaction, parseTransaction, type Validator } from '@salus/protocol';
 import { ChainCheck, type CheckedBlock } from './chain-check.ts';
 import { genesisTip } from './embedded/block-builder.ts';
@@ -58,7 +58,7 @@ class Replayer {
     };
     const transactions = record.transactions.map((bytes) => {
       const tx = parseTransaction(bytes);
-      return { tx, keysUsed: this.#keysOf(tx, view, context) };
+      return { tx, keysUsed: this.#keysOf(tx, view) };
     });
     const result = this.#kernel.executeBlock(transactions, view, context);
     this.#apply(result.writes);
@@ -83,10 +83,10 @@ class Replayer {
   }
 
   /** Thumbprints of the keys that the signatures verify with; empty where one does not verify. */
-  #keysOf(tx: ParsedTransaction, view: LedgerView, context: BlockContext): string[] {
+  #keysOf(tx: ParsedTransaction, view: LedgerView): string[] {
     const thumbprints: string[] = [];
     for (const { kid, signingInput, signature } of tx.signatures) {
-      const resolved = this.#kernel.resolveKey(view, kid, tx.payload, context);
+      const resolved = this.#kernel.resolveKey(view, kid, tx.payload);
       if ('error' in resolved) return [];
       let key = this.#keys.get(resolved.thumbprint);
       if (!key) {

@@ -187,19 +187,25 @@ export function resolveSigningKey(
   did: Did,
   keyName: string,
   messages: readonly Message[],
-  context: BlockContext,
+  context: BlockContext | undefined,
 ): ResolvedKey | KeyRefusal {
   const found = getParticipant(reader, did);
   const hasKeys = found !== undefined && listCount(reader, keysPrefix, did) > 0;
   if (!hasKeys) return carriedKey(did, keyName, messages) ?? { error: kernelErrors.signerUnknown };
-  if (found.status !== 'active') return { error: kernelErrors.signerSuspended };
-  const isStaff = found.kind === 'practitioner' || found.kind === 'device';
-  const answers = found.kind === 'organisation' ? found : isStaff && organisation(reader, found.registeredBy);
-  if (answers !== false && !isInStanding(answers, context.blockTimeMs)) return { error: kernelErrors.signerSuspended };
+  if (context && !maySign(reader, found, context.blockTimeMs)) return { error: kernelErrors.signerSuspended };
   const entry = getKey(reader, did, keyName);
   if (!entry) return { error: kernelErrors.signerUnknown };
-  if (entry.purpose !== 'sign' || entry.jwk.crv !== 'P-256' || !isKeyActive(entry, context.blockTimeMs)) {
+  const isInForce = !context || isKeyActive(entry, context.blockTimeMs);
+  if (entry.purpose !== 'sign' || entry.jwk.crv !== 'P-256' || !isInForce) {
     return { error: kernelErrors.signerNotActive };
   }
   return { jwk: entry.jwk, thumbprint: entry.thumbprint };
+}
+
+/** Active, and in standing: an organisation itself, of staff and devices the one that registered them. */
+function maySign(reader: StateReader, found: Participant, nowMs: number): boolean {
+  if (found.status !== 'active') return false;
+  if (found.kind === 'organisation') return isInStanding(found, nowMs);
+  const isStaff = found.kind === 'practitioner' || found.kind === 'device';
+  return !isStaff || isInStanding(organisation(reader, found.registeredBy), nowMs);
 }

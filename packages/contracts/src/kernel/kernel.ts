@@ -138,11 +138,15 @@ export class Kernel {
     }
   }
 
-  /** The key that a signature must verify with: the registered one, or one that a message of the payload registers. */
-  resolveKey(view: StateView, kid: string, payload: Payload, context: BlockContext): ResolvedKey | KeyRefusal {
+  /**
+   * The key that a signature must verify with: the registered one, or one that a message of the payload registers. Who
+   * checks a signature does so at a time of its own, before the block or long after it: whether the key may sign is
+   * judged at block time alone, by `checkTransaction` and in execution.
+   */
+  resolveKey(view: StateView, kid: string, payload: Payload): ResolvedKey | KeyRefusal {
     const { did, keyName } = parseKid(kid);
     try {
-      return this.#resolveKey(this.#reader(view), did, keyName, payload.messages, context);
+      return this.#resolveKey(this.#reader(view), did, keyName, payload.messages, undefined);
     } catch {
       // A message that carries a key was not checked yet and may be of any shape.
       return { error: kernelErrors.messageMalformed };

@@ -205,9 +205,8 @@ export class TestLedger implements LedgerView, IterableView {
 
   /** Thumbprints as an honest verifier finds them; an unknown key gives an empty text. */
   keysUsed(tx: ParsedTransaction): string[] {
-    const context = { chain: testChain, height: this.height + 1, blockTimeMs: this.timeMs + blockIntervalMs };
     return tx.signatures.map(({ kid }) => {
-      const resolved = this.kernel.resolveKey(this, kid, tx.payload, context);
+      const resolved = this.kernel.resolveKey(this, kid, tx.payload);
       return 'error' in resolved ? '' : resolved.thumbprint;
     });
   }
@@ -247,10 +246,9 @@ export class TestLedger implements LedgerView, IterableView {
     const request = { chain: testChain, messages: messages as Message[], validUntil };
     const bytes = await signTransaction({ ...request, signers: signers.map(({ signer }) => signer) });
     const tx = parseTransaction(bytes);
-    const context = { chain: testChain, height: this.height + 1, blockTimeMs: this.timeMs + blockIntervalMs };
     const keysUsed: string[] = [];
     for (const { kid, signingInput, signature } of tx.signatures) {
-      const resolved = this.kernel.resolveKey(this, kid, tx.payload, context);
+      const resolved = this.kernel.resolveKey(this, kid, tx.payload);
       const isGenuine = !('error' in resolved) && (await verifySignature(resolved.jwk, signingInput, signature));
       keysUsed.push(isGenuine ? resolved.thumbprint : '');
     }

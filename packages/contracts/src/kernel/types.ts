@@ -86,13 +86,16 @@ export type Operation = (state: ContractState, argument: CborValue, context: Tra
 export type KeyRefusal = { error: ErrorDefinition };
 export type ResolvedKey = { jwk: EcPublicJwk; thumbprint: string };
 
-/** How signatures find their key; the identity contract provides it. */
+/**
+ * How signatures find their key; the identity contract provides it. Without `context` the key that a signature must be
+ * good under, whether or not it may sign at some time.
+ */
 export type KeyResolver = (
   reader: StateReader,
   did: Did,
   keyName: string,
   messages: readonly Message[],
-  context: BlockContext,
+  context: BlockContext | undefined,
 ) => ResolvedKey | KeyRefusal;
 
 export interface Contract {
