@@ -110,6 +110,19 @@ describe('R-LED-2 DurableApplication', () => {
     await expect.poll(() => application.checkTx(waiting[1]!).code, { timeout: 5_000 }).toBe(0);
   });
 
+  it('waits for room where not even a new file can be named', async () => {
+    await application.close();
+    files.fault = (operation, path) => {
+      return operation === 'open' && path.endsWith('/spare') ? diskError('ENOSPC') : undefined;
+    };
+    application = await open();
+    await expect.poll(() => application.status().ok, { timeout: 5_000 }).toBe(false);
+    files.fault = () => undefined;
+    await expect.poll(() => application.status().ok, { timeout: 5_000 }).toBe(true);
+    await commitBlock(application, await next(['a']));
+    expect(application.info().height).toBe(1);
+  });
+
   it('is no directory for the engine that signs its own blocks', async () => {
     await commitBlock(application, await next(['a']));
     await application.close();

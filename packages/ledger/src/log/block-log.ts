@@ -204,22 +204,28 @@ export class BlockLog {
   async #makeSpare(): Promise<LedgerFile> {
     const path = `${this.#dir}/${spareSegmentName}`;
     this.#files.remove(path);
-    const file = await this.#files.open(path, 'create');
-    for (let at = 0; at < this.#segmentBytes; ) {
+    const file = await this.#spareWhenRoom(() => this.#files.open(path, 'create'));
+    for (let at = 0; at < this.#segmentBytes && this.#status !== 'closed'; ) {
       const until = Math.min(at + logPreallocateSliceBytes, this.#segmentBytes);
+      await this.#spareWhenRoom(() => this.#fill(file, at, until).then(() => file.datasync()));
+      at = until;
+    }
+    return file;
+  }
+
+  /** A file system may want room for the name of a file already. */
+  async #spareWhenRoom<T>(action: () => Promise<T>): Promise<T> {
+    for (;;) {
       try {
-        await this.#fill(file, at, until);
-        await file.datasync();
+        const result = await action();
         this.#setSpareFull(false);
-        at = until;
+        return result;
       } catch (error) {
         if (!isSpaceError(error) || this.#status === 'closed') throw error;
         this.#setSpareFull(true);
         await sleep(diskRetryMs);
       }
-      if (this.#status === 'closed') break;
     }
-    return file;
   }
 
   #setSpareFull(isFull: boolean): void {
