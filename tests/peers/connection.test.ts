@@ -35,7 +35,7 @@ function ask(text: string, changes: Partial<WireRequest> = {}, under: PeerPolicy
   return exchangeOnce(endpoint, under, wire(changes));
 }
 
-describe('R-LED-6 addresses of members', () => {
+describe('R-REC-5 addresses of members', () => {
   test.each<[string, string | undefined]>([
     ['127.0.0.1', 'loopback'],
     ['127.255.0.9', 'loopback'],
@@ -112,7 +112,7 @@ describe('R-LED-6 addresses of members', () => {
   });
 });
 
-describe('R-LED-6 answers of members', () => {
+describe('R-REC-5 answers of members', () => {
   test('comes whole, over TLS that the authority vouches for', async () => {
     const port = await secure((request, response) => {
       response.setHeader('content-type', 'application/json');

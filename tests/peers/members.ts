@@ -90,13 +90,15 @@ export class Member {
     return this.#node;
   }
 
-  async start(): Promise<void> {
+  /** `clockAheadMs`: how wrong the clock of its machine is. */
+  async start(clockAheadMs = 0): Promise<void> {
     this.#node = await startNode({
       dataDir: this.dataDir,
       port: this.port,
       checkResponses: true,
       log: createLog('info', { write: (line) => void this.logLines.push(line) }),
       openLedger: async () => shared(this.#ledger),
+      clockMs: () => Date.now() + clockAheadMs,
       tls: this.#tls,
       peers: { ca: this.#ca },
     });

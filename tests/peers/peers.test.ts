@@ -125,7 +125,7 @@ async function deliver(delivery: Partial<Delivery>, token: string): Promise<Answ
   return { status: response.status, body: await response.json() };
 }
 
-describe('R-LED-6 R-CON-2 from member to member', () => {
+describe('R-LED-5 R-REC-1 R-CON-2 from member to member', () => {
   test('nothing is learnt before the patient said yes; then the custodian decides, records and releases', async () => {
     const nobody = await readAtHospital('Patient/nobody-of-this-name');
     const before = await readAtHospital(`Patient/${patient.id}`);
@@ -159,6 +159,21 @@ describe('R-LED-6 R-CON-2 from member to member', () => {
       expect(disclosure.requester).toMatchObject({ organization: didOf(clinic), person: doctor.did });
       expect(await hospital.node.ledger.transaction(transaction)).toMatchObject({ code: 0, types: ['access/release'] });
     }
+  });
+
+  test('R-CON-4 an emergency at one member opens a window at the custodian’s, and its reason is read there alone', async () => {
+    const stranger = await patientOf(hospital);
+    const untilMs = Date.now() + 86_400_000;
+    const licence = { practitioner: doctor.did, profession: 'doctor', status: 'active', untilMs };
+    await members.get('regulator').execute({ type: 'identity/setLicence', ...licence });
+    expect((await readAtHospital(`Patient/${stranger.id}`)).status).toBe(404);
+    const body = { custodian: 'hospital', patient: stranger.did, reasonCode: 'ETREAT', reasonText: canary };
+    const { status, body: opened } = await askedAt(clinic, '/org/clinic/break-glass', body);
+    expect(status).toBe(201);
+    await until(async () => (await readAtHospital(`Patient/${stranger.id}`)).status === 200, 'the window');
+    await until(() => hospital.records().content.get('glass', opened.id) !== undefined, 'the reason');
+    expect(hospital.records().content.get('glass', opened.id)).toMatchObject({ reasonText: canary });
+    expect(clinic.records().content.get('glass', opened.id)).toBeUndefined();
   });
 
   test('somebody of the custodian’s own is not served by that way, and a search in an address not at all', async () => {
@@ -195,6 +210,26 @@ describe('R-LED-8 no delivery is lost', () => {
     await until(() => ids.every(hasRequest), 'what was sent while it was down');
   });
 
+  test('a clock that is ten seconds off, ahead or behind, stops neither reading nor delivering', async () => {
+    await patient.grant({ grantees: [{ kind: 'person', id: doctor.did }] });
+    for (const clockAheadMs of [10_000, -10_000]) {
+      await clinic.stop();
+      await clinic.start(clockAheadMs);
+      const token = await readOrganization(clinic.dataDir, 'clinic').keys.token({
+        ...{ chain, subject: { kind: 'practitioner', id: doctor.did }, roles: ['doctor'], purpose: 'TREAT' },
+        nowMs: Date.now() + clockAheadMs,
+      });
+      const response = await fetch(`${clinic.node.url}/org/clinic/members/hospital/fhir/R4/Patient/${patient.id}`, {
+        headers: { authorization: `Bearer ${token}` },
+      });
+      expect(response.status).toBe(200);
+    }
+    await clinic.stop();
+    await clinic.start();
+    const id = await ask();
+    await until(() => hasRequest(id), 'the request');
+  });
+
   test('an address that changes on the ledger is used from the next block on', async () => {
     await hospital.stop();
     const id = await ask();
@@ -220,7 +255,7 @@ describe('R-LED-8 no delivery is lost', () => {
   });
 });
 
-describe('R-IDN-1 who may deliver', () => {
+describe('R-IDN-1 R-LED-5 who may deliver', () => {
   test('each token is for one member, one request and one use, and runs out', async () => {
     const good = await tokenOf('payer');
     expect((await deliver({}, good)).status).toBe(200);

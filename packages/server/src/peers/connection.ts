@@ -19,6 +19,8 @@ export interface WireRequest {
 export interface WireAnswer {
   status: number;
   type: string;
+  /** What time it is at the other end, by its own word. */
+  dateMs: number;
   body: Uint8Array;
 }
 
@@ -104,9 +106,9 @@ export function exchangeOnce(endpoint: PeerEndpoint, policy: PeerPolicy, wire: W
       response.on('error', (error) => end(() => reject(error)));
       response.on('close', () => {
         if (!response.complete) return end(() => reject(new Error('the answer ended before its end')));
-        end(() =>
-          resolve({ status, type: headers['content-type'] ?? '', body: new Uint8Array(Buffer.concat(chunks)) }),
-        );
+        const dateMs = Date.parse(headers.date ?? '');
+        const body = new Uint8Array(Buffer.concat(chunks));
+        end(() => resolve({ status, type: headers['content-type'] ?? '', dateMs, body }));
       });
       return undefined;
     });

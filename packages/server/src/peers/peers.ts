@@ -83,10 +83,10 @@ export class Peers {
   readonly #posts = new Map<string, Post>();
 
   constructor(context: NodeContext, exchange: Exchange) {
-    const { chain, reader, ledger, clockMs, peerPolicy } = context;
+    const { chain, reader, clockMs, peerPolicy } = context;
     this.#context = context;
     this.#exchange = exchange;
-    this.#client = new PeerClient({ chain, reader, policy: peerPolicy, head: () => ledger.head(), clockMs });
+    this.#client = new PeerClient({ chain, reader, policy: peerPolicy, clockMs });
     for (const [slug, organization] of context.organizations) this.#posts.set(slug, this.#postOf(organization));
   }
 
