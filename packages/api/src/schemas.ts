@@ -98,6 +98,18 @@ export const Expiring = Type.Object({
 });
 export type Expiring = Static<typeof Expiring>;
 
+export const ValidatorFault = Type.Object({
+  kind: Type.Union([
+    Type.Literal('double-vote'),
+    Type.Literal('light-client-attack'),
+    Type.Literal('proposal-refused'),
+  ]),
+  validator: Type.String({ description: 'address of the validator, lower-case hexadecimal' }),
+  height: Type.Integer({ description: 'the latest block that it concerns' }),
+  count: Type.Integer(),
+});
+export type ValidatorFault = Static<typeof ValidatorFault>;
+
 export const Status = Type.Object({
   version: Type.String(),
   chain: Type.String(),
@@ -109,6 +121,11 @@ export const Status = Type.Object({
   startedMs: Type.Integer(),
   organizations: Type.Array(Organization),
   expiring: Type.Array(Expiring, { description: 'keys and certificates that end soon or have ended' }),
+  faults: Type.Optional(
+    Type.Array(ValidatorFault, {
+      description: 'what validators did against the rules, as this node saw since its start',
+    }),
+  ),
 });
 export type Status = Static<typeof Status>;
 

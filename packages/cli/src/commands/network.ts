@@ -47,6 +47,14 @@ function memberLine({ slug, url, height, comet, problem }: MemberStatus): string
   return `  ${slug.padEnd(12)}${url.padEnd(28)}${`height ${height ?? '-'}`.padEnd(16)}${peers.padEnd(10)}${problem ?? ''}`;
 }
 
+function faultLines(members: readonly MemberStatus[]): string[] {
+  return members.flatMap(({ slug, faults = [] }) =>
+    faults.map(
+      ({ kind, height, count, seenBy }) => `  ${slug}: ${kind}, ${count}, last at ${height} (seen by ${seenBy})`,
+    ),
+  );
+}
+
 /** Every member sees the same keys: each is told once. */
 function expiryLines(members: readonly MemberStatus[]): string[] {
   const lines = members.flatMap(({ expiring = [] }) => expiring.map((one) => `  ${one.level}: ${expiryText(one)}`));
@@ -139,7 +147,12 @@ function addOthers(program: Command, cli: Cli): void {
         const exitCode = status.ok ? exitCodes.ok : exitCodes.failed;
         return {
           value: status,
-          text: [`Network ${status.chain}`, ...lines, ...expiryLines(status.members)].join('\n'),
+          text: [
+            `Network ${status.chain}`,
+            ...lines,
+            ...faultLines(status.members),
+            ...expiryLines(status.members),
+          ].join('\n'),
           exitCode,
         };
       }),

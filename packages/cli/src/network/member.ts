@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ValidatorFault } from '@salus/api';
 import { createKernel, type GenesisDocument } from '@salus/contracts';
 import { type AbciAddress, CometLedger, LedgerErrorCodes } from '@salus/ledger';
 import { ed25519PublicKey, SalusError, toBase64url, toHex } from '@salus/protocol';
@@ -9,7 +10,6 @@ import {
   type DataDirectory,
   EngineLedger,
   genesisOf,
-  isSigningHeld,
   type LedgerAccess,
   ledgerPath,
   NodeErrorCodes,
@@ -22,12 +22,12 @@ import { requireComet } from './comet-binary.ts';
 import { type CometSettings, cometGenesis, cometHomeOf, readCometSettings, writeCometHome } from './comet-home.ts';
 import { DiskWatch } from './disk-watch.ts';
 import { socketPathCharsMax } from './limits.ts';
+import { MemberFaults } from './member-faults.ts';
 import { clearForJoining, endJoining, isJoining } from './resync.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 
 const settingsDefault: CometSettings = { ports: { p2p: 26_656, rpc: 26_657 } };
 const seedBytes = 32;
-const restoredText = 'It comes out of a backup and must not vote yet: run `salus network resync` first.';
 const diskFullText = 'the disk is full; what was acknowledged is kept, and work goes on when there is room';
 
 /** Told of what goes on between the node and its CometBFT. */
@@ -133,9 +133,16 @@ class Consensus {
 class MemberLedger extends EngineLedger {
   readonly #consensus: Consensus;
 
-  constructor(ledger: CometLedger, consensus: Consensus) {
+  readonly #faults: MemberFaults;
+
+  constructor(ledger: CometLedger, consensus: Consensus, faults: MemberFaults) {
     super(ledger);
     this.#consensus = consensus;
+    this.#faults = faults;
+  }
+
+  faults(): ValidatorFault[] {
+    return this.#faults.list();
   }
 
   override problem(): string | undefined {
@@ -155,13 +162,13 @@ class MemberLedger extends EngineLedger {
 }
 
 /**
- * Opens the ledger of a member whose CometBFT runs beside it, and starts that CometBFT. Closing ends both. `report` is
+ * Opens the ledger of a member whose CometBFT runs beside it, and starts that CometBFT. Closing ends both. `tell` is
  * told of what goes on between the two.
  */
 export async function openMemberLedger(
   directory: DataDirectory,
   clock: () => number,
-  report: MemberReport,
+  tell: MemberReport,
 ): Promise<LedgerAccess> {
   const { binary } = await requireComet();
   const { root } = directory;
@@ -169,8 +176,12 @@ export async function openMemberLedger(
   const settings = readCometSettings(root) ?? setUpAlone(directory, genesis);
   const home = cometHomeOf(root);
   const joins = isJoining(root);
-  if (!joins && isSigningHeld(root)) throw new NodeFault(NodeErrorCodes.memberUnready, restoredText);
   if (joins) clearForJoining(root);
+  const faults = new MemberFaults();
+  const report: MemberReport = (event, fields) => {
+    faults.note(event, fields);
+    tell(event, fields);
+  };
   const consensus = new Consensus(home, binary, report);
   const { ports, snapshotEveryBlocks } = settings;
   const ledger = await CometLedger.open({
@@ -188,5 +199,5 @@ export async function openMemberLedger(
     clock,
   });
   endJoiningOnceCommitted(ledger, root);
-  return new MemberLedger(ledger, consensus);
+  return new MemberLedger(ledger, consensus, faults);
 }

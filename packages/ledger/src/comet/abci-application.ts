@@ -312,7 +312,9 @@ export class AbciApplication {
 
   async #processProposal(request: RequestProcessProposal): Promise<Answer<'processProposal'>> {
     const problem = await this.#problemOf(request);
-    if (problem) this.#parts.log('proposal-refused', { height: Number(request.height), reason: problem });
+    const { height, proposerAddress } = request;
+    const about = { height: Number(height), validator: toHex(proposerAddress) };
+    if (problem) this.#parts.log('proposal-refused', { ...about, reason: problem });
     return { case: 'processProposal', value: { status: problem ? ProposalStatus.REJECT : ProposalStatus.ACCEPT } };
   }
 
@@ -353,8 +355,9 @@ export class AbciApplication {
 
   #tellOfValidators(request: RequestFinalizeBlock): void {
     const { application, log } = this.#parts;
-    for (const { type, height } of request.misbehavior) {
-      log('validator-misbehaved', { type: Number(type), height: Number(height) });
+    for (const { type, height, validator } of request.misbehavior) {
+      const address = toHex(validator?.address ?? new Uint8Array(0));
+      log('validator-misbehaved', { type: Number(type), height: Number(height), validator: address });
     }
     application.meter.tell({ kind: 'evidence', count: request.misbehavior.length });
     const signers = signersOf(request);

@@ -1,4 +1,4 @@
-import type { Event } from '@salus/api';
+import type { Event, ValidatorFault } from '@salus/api';
 import type { ConsensusReport, LedgerMeasurement, LedgerMeasures } from '@salus/ledger';
 
 /** What a transaction became, as `submit` answers once it is durable. */
@@ -87,5 +87,6 @@ export interface LedgerAccess {
   measures?(): LedgerMeasures;
   /** Of an engine with several members. */
   consensus?(): Promise<ConsensusReport>;
+  faults?(): ValidatorFault[];
   close(): Promise<void>;
 }

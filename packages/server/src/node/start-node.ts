@@ -135,6 +135,7 @@ function statusOf(context: NodeContext, engine: string, startedMs: number, expir
     startedMs,
     organizations: context.members.map((member) => ({ ...member, hosted: context.organizations.has(member.slug) })),
     expiring,
+    ...(context.ledger.faults && { faults: context.ledger.faults() }),
   };
 }
 
