@@ -9,6 +9,7 @@ export * from './auth/token.ts';
 export { backupNode } from './backup/backup.ts';
 export { copyErasureLists } from './backup/erasure-lists.ts';
 export type { BackupManifest } from './backup/manifest.ts';
+export { isSigningHeld, releaseSigning } from './backup/member-files.ts';
 export { type RestoreOptions, type RestoreReport, restoreNode } from './backup/restore.ts';
 export { splitMember } from './backup/split.ts';
 export { callNode } from './control/call.ts';

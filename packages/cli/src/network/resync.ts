@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CometRpc } from '@salus/ledger';
-import { ledgerPath, NodeErrorCodes, NodeFault, writeFileDurably } from '@salus/server';
+import { ledgerPath, NodeErrorCodes, NodeFault, readHandover, releaseSigning, writeFileDurably } from '@salus/server';
 import { cometHomeOf } from './comet-home.ts';
 import type { Network, NetworkMember } from './network-directory.ts';
 import { memberPidFile } from './run-network.ts';
@@ -11,10 +11,19 @@ import { runningPid } from './supervised-process.ts';
 const keptState = 'priv_validator_state.json';
 const sectionStart = '\n[statesync]\n';
 /** CometBFT's light client asks a second member whether the first told the truth. */
-const serversMin = 2;
+export const serversMin = 2;
 const hostDefault = '127.0.0.1';
+/**
+ * A validator can have voted on the block after the newest one, and those who answer can be behind by some: a validator that
+ * does not remember what it signed leaves so many out.
+ */
+const unsignedBlocks = 10;
 
-type Trust = { height: number; hash: string };
+const handedOverText = 'This chain began on another engine: take a snapshot of the others (--from snapshot).';
+
+export const resyncSources = ['blocks', 'snapshot'] as const;
+export type ResyncSource = (typeof resyncSources)[number];
+export type Trust = { height: number; hash: string };
 
 async function trustOf(port: number): Promise<Trust | undefined> {
   const rpc = new CometRpc(port);
@@ -53,10 +62,15 @@ export function clearForJoining(dataDir: string): void {
 }
 
 /**
- * Makes a stopped member forget its ledger, keys and sealed contents excepted, and take the state from the others at its
- * next start: a snapshot whose root the votes of the validators prove, then the blocks after it. Two others must answer.
+ * Makes a stopped member forget its ledger, keys and sealed contents excepted, and take it from the others at its next
+ * start: every block, each proven by votes from genesis on; or a snapshot whose root the votes prove, then the blocks after
+ * it. Two others must answer.
  */
-export async function prepareResync(network: Network, member: NetworkMember): Promise<Trust> {
+export async function prepareResync(
+  network: Network,
+  member: NetworkMember,
+  from: ResyncSource = 'snapshot',
+): Promise<Trust> {
   if (runningPid(memberPidFile(member), member.dataDir) !== undefined) {
     throw new NodeFault(NodeErrorCodes.networkRunning);
   }
@@ -67,12 +81,36 @@ export async function prepareResync(network: Network, member: NetworkMember): Pr
   if (!first || known.length < serversMin) {
     throw new NodeFault(NodeErrorCodes.memberUnready, 'Two other members must run to take the state from.');
   }
-  const path = join(cometHomeOf(member.dataDir), 'config', 'config.toml');
+  const { dataDir } = member;
+  const servers = known.map(({ port }) => `${hostDefault}:${port}`);
+  if (from === 'snapshot') takeStateFrom(dataDir, servers, first.trust);
+  else takeBlocks(dataDir);
+  clearForJoining(dataDir);
+  const highest = Math.max(...known.map(({ trust }) => trust.height));
+  releaseSigning(dataDir, highest + unsignedBlocks);
+  return first.trust;
+}
+
+/** At the next start every block comes from the others; where the chain began elsewhere its beginning is no block. */
+function takeBlocks(dataDir: string): void {
+  if (readHandover(dataDir)) throw new NodeFault(NodeErrorCodes.memberUnready, handedOverText);
+  const path = configFile(dataDir);
   const [config = ''] = readFileSync(path, 'utf8').split(sectionStart);
-  const { height, hash } = first.trust;
+  writeFileDurably(path, config);
+  endJoining(dataDir);
+}
+
+function configFile(dataDir: string): string {
+  return join(cometHomeOf(dataDir), 'config', 'config.toml');
+}
+
+/** At the next start the state comes from a snapshot that these prove, from what is trusted on. */
+export function takeStateFrom(dataDir: string, servers: readonly string[], { height, hash }: Trust): void {
+  const path = configFile(dataDir);
+  const [config = ''] = readFileSync(path, 'utf8').split(sectionStart);
   const section = [
     'enable = true',
-    `rpc_servers = "${known.map(({ port }) => `${hostDefault}:${port}`).join(',')}"`,
+    `rpc_servers = "${servers.join(',')}"`,
     `trust_height = ${height}`,
     `trust_hash = "${hash}"`,
     'trust_period = "168h"',
@@ -80,7 +118,5 @@ export async function prepareResync(network: Network, member: NetworkMember): Pr
     '',
   ];
   writeFileDurably(path, config + sectionStart + section.join('\n'));
-  writeFileDurably(joiningFile(member.dataDir), '');
-  clearForJoining(member.dataDir);
-  return first.trust;
+  writeFileDurably(joiningFile(dataDir), '');
 }

@@ -16,6 +16,7 @@ import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
 import { softwareVersion } from '../node/version.ts';
 import { genesisMembers, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
 import { type BackupManifest, backupFormat, listFiles, writeManifest } from './manifest.ts';
+import { isMember, memberFiles, memberHead } from './member-files.ts';
 
 /** What is copied of a ledger's directory. The validator's key stands beside these and is not among them. */
 const ledgerFiles = ['chain.json', 'genesis.json'];
@@ -96,6 +97,7 @@ export async function copyOrganization(directory: DataDirectory, slug: string, t
 
 /** Opening recovers the ledger and checks its state root: what is damaged is not copied over a good backup. */
 export async function headOf(directory: DataDirectory): Promise<{ height: number; appHash: string }> {
+  if (isMember(directory.root)) return await memberHead(directory);
   const ledger = await openEmbeddedLedger(directory);
   try {
     const { height, appHash } = ledger.head();
@@ -132,6 +134,7 @@ export async function finishBackup(
   { height, appHash }: { height: number; appHash: string },
   createdMs: number,
 ): Promise<BackupManifest> {
+  for (const path of memberFiles(root)) await copySynced(join(root, path), join(target, path));
   const handover = existsSync(join(root, 'handover.json')) ? ['handover.json'] : [];
   for (const name of [...handover, 'genesis.json', 'salus.json'])
     await copySynced(join(root, name), join(target, name));

@@ -10,13 +10,14 @@ import { organizationMigrations } from '../store/migrations.ts';
 import { copySynced, headOf, readGenesis, refuseTaken } from './backup.ts';
 import { applyErasures, readErasureLists } from './erasure-lists.ts';
 import { type BackupManifest, checkFiles, readManifest } from './manifest.ts';
+import { holdSigning, holdsMember, isMember, memberKeyFiles } from './member-files.ts';
 
 const manifestOfNode = 'salus.json';
 
 export interface RestoreOptions {
   /** Directory of the backup. */
   from: string;
-  /** Directory with `keys/` and `orgs/SLUG/keys/`, as a data directory has them. */
+  /** Directory with `keys/`, `orgs/SLUG/keys/` and a member's `comet/config/`, as a data directory has them. */
   keys: string;
   /** The new data directory. */
   data: string;
@@ -31,10 +32,16 @@ export interface RestoreReport extends DoctorReport {
   /** Entries of the newer erasure lists that the backup did not have. */
   erasuresReplayed: number;
   recordsErased: number;
+  /** It is a member of a network: it takes the ledger from the others before it starts. */
+  mustResync: boolean;
 }
 
 /** Key files by where they go, relative to the data directory. */
-function keyFiles(root: string, slugs: readonly string[]): string[] {
+function keyFiles(root: string, { organizations: slugs, files }: BackupManifest): string[] {
+  const ofMember = holdsMember(files) ? memberKeyFiles : [];
+  for (const path of ofMember) {
+    if (!existsSync(join(root, path))) throw new NodeFault(NodeErrorCodes.backupKeysMissing, `${path} is not there.`);
+  }
   const validator = join('keys', 'validator.json');
   if (!existsSync(validatorKeyPath(root)))
     throw new NodeFault(NodeErrorCodes.backupKeysMissing, `${validator} is not there.`);
@@ -47,7 +54,7 @@ function keyFiles(root: string, slugs: readonly string[]): string[] {
     }
     return names.map((name) => join(relative, name));
   });
-  return [validator, ...ofOrganizations];
+  return [validator, ...ofMember, ...ofOrganizations];
 }
 
 /** Replays what was erased since the backup, before anything of it can be read. */
@@ -77,7 +84,7 @@ async function fill(
   const { from, keys, data } = options;
   const isLast = (path: string): boolean => path === manifestOfNode;
   for (const { path } of manifest.files) if (!isLast(path)) await copySynced(join(from, path), join(data, path));
-  for (const path of keyFiles(keys, manifest.organizations)) await copySynced(join(keys, path), join(data, path));
+  for (const path of keyFiles(keys, manifest)) await copySynced(join(keys, path), join(data, path));
   const members = genesisMembers(readGenesis(data));
   let erasuresReplayed = 0;
   let recordsErased = 0;
@@ -88,6 +95,7 @@ async function fill(
     erasuresReplayed += replayed;
     recordsErased += erased;
   }
+  if (isMember(data)) holdSigning(data);
   // Only now is the directory a node: whatever stopped this before left nothing that would open.
   await copySynced(join(from, manifestOfNode), join(data, manifestOfNode));
   return { erasuresReplayed, recordsErased };
@@ -101,7 +109,7 @@ export async function restoreNode(options: RestoreOptions): Promise<RestoreRepor
   const { from, keys, data, erasures } = options;
   const manifest = readManifest(from);
   refuseTaken(data);
-  keyFiles(keys, manifest.organizations);
+  keyFiles(keys, manifest);
   const lists = erasures === undefined ? new Map<string, string>() : readErasureLists(erasures, manifest.organizations);
   await checkFiles(from, manifest);
   makeDirectory(data);
@@ -114,7 +122,8 @@ export async function restoreNode(options: RestoreOptions): Promise<RestoreRepor
     // A block that proves the last one may follow; it changes nothing.
     if (report.blocks < height) problems.push(`the backup says ${height} blocks, the ledger has ${report.blocks}`);
     if (appHash !== manifest.appHash) problems.push('the ledger has another state root than the backup says');
-    return { ...report, ok: problems.length === 0, problems, chain, height, files: files.length, ...erased };
+    const about = { chain, height, files: files.length, ...erased, mustResync: isMember(data) };
+    return { ...report, ok: problems.length === 0, problems, ...about };
   } catch (error) {
     rmSync(data, { recursive: true, force: true });
     throw error;

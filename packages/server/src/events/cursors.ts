@@ -42,12 +42,28 @@ export interface FollowInput {
 }
 
 /**
+ * Where somebody begins who never followed: a member that joined by a snapshot has no block before it, and nothing in those
+ * was meant for an organisation that was not there yet.
+ */
+async function beginning(feed: BlockFeed): Promise<number> {
+  if ((await feed.block(1)) !== undefined) return 0;
+  let missing = 0;
+  let present = feed.head();
+  while (present - missing > 1) {
+    const middle = Math.floor((missing + present) / 2);
+    if ((await feed.block(middle)) === undefined) missing = middle;
+    else present = middle;
+  }
+  return missing;
+}
+
+/**
  * Feeds every committed block, from the first one on, to a consumer exactly once per store, whatever happens between:
  * effect and cursor are one transaction. A block that is missing in the sequence stops it rather than being skipped.
  */
 export async function followBlocks(input: FollowInput): Promise<void> {
   const cursor = new DurableCursor(input.store, `blocks/${input.name}`);
-  let height = Number(cursor.read() ?? 0);
+  let height = Number(cursor.read() ?? (await beginning(input.feed)));
   while (!input.signal.aborted) {
     await input.feed.above(height, input.signal);
     const last = Math.min(input.feed.head(), height + blocksPerCursorWrite);
