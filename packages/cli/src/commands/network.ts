@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { expiryText } from '@salus/server';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import {
   type AddCommand,
   type Cli,
@@ -15,13 +15,17 @@ import { cometVersion, installComet, requireComet } from '../network/comet-binar
 import { basePortDefault, membersMax, portMax, portMin, portsPerMember } from '../network/limits.ts';
 import { createNetwork, type Network, readNetwork } from '../network/network-directory.ts';
 import { type MemberStatus, networkStatus } from '../network/network-status.ts';
-import { prepareResync } from '../network/resync.ts';
+import { prepareResync, type ResyncSource, resyncSources } from '../network/resync.ts';
 import { runNetwork, stopNetwork, waitFor } from '../network/run-network.ts';
 import { addExportGenesis } from './network-export.ts';
 import { signalled } from './node-options.ts';
 
 interface NetworkOptions extends GlobalOptions {
   dir: string;
+}
+
+interface ResyncOptions extends NetworkOptions {
+  from: ResyncSource;
 }
 
 interface InitOptions extends NetworkOptions {
@@ -160,19 +164,21 @@ function addOthers(program: Command, cli: Cli): void {
   withDir(program.command('resync <member>'))
     .summary('make a stopped member anew from the others')
     .description(
-      'Removes the ledger of a stopped member, not its keys and contents; at its next start it takes the state from a ' +
-        'snapshot of the others, whose root the votes of the validators prove. Two others must run.',
+      'Removes the ledger of a stopped member, not its keys and contents; at its next start it takes every block from the ' +
+        'others, or the state from their newest snapshot and the blocks after it: faster, but a member that keeps records ' +
+        'must see every block. All of it is proven by the votes of the validators. Two others must run.',
     )
+    .addOption(new Option('--from <what>', 'what to take').choices(resyncSources).default('blocks'))
     .addHelpText('after', examples('salus network resync clinic --dir /srv/network'))
     .action(
-      cli.action<NetworkOptions, [string]>(async (options, slug) => {
+      cli.action<ResyncOptions, [string]>(async (options, slug) => {
         const network = readNetwork(resolve(options.dir));
         const member = network.members.find((one) => one.slug === slug);
         if (!member) throw usageFault(`There is no member ${slug} in this network.`);
-        const { height, hash } = await prepareResync(network, member);
+        const { height, hash } = await prepareResync(network, member, options.from);
         return {
           value: { member: slug, height, hash },
-          text: `${slug} takes its state from the others when it starts.`,
+          text: `${slug} takes its ledger from the others when it starts.`,
         };
       }),
     );

@@ -10,6 +10,7 @@ import {
   type DataDirectory,
   EngineLedger,
   genesisOf,
+  isSigningHeld,
   type LedgerAccess,
   ledgerPath,
   NodeErrorCodes,
@@ -28,6 +29,7 @@ import { SupervisedProcess } from './supervised-process.ts';
 
 const settingsDefault: CometSettings = { ports: { p2p: 26_656, rpc: 26_657 } };
 const seedBytes = 32;
+const restoredText = 'It comes out of a backup and must not vote yet: run `salus network resync` first.';
 const diskFullText = 'the disk is full; what was acknowledged is kept, and work goes on when there is room';
 
 /** Told of what goes on between the node and its CometBFT. */
@@ -176,6 +178,7 @@ export async function openMemberLedger(
   const settings = readCometSettings(root) ?? setUpAlone(directory, genesis);
   const home = cometHomeOf(root);
   const joins = isJoining(root);
+  if (!joins && isSigningHeld(root)) throw new NodeFault(NodeErrorCodes.memberUnready, restoredText);
   if (joins) clearForJoining(root);
   const faults = new MemberFaults();
   const report: MemberReport = (event, fields) => {
