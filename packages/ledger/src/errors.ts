@@ -25,6 +25,7 @@ export const LedgerErrorCodes = {
   cursorInvalid: 433,
   refused: 440,
   blockOutOfOrder: 441,
+  upgradeNeeded: 442,
   snapshotInvalid: 450,
   snapshotOtherFormat: 451,
   snapshotOtherChain: 452,
@@ -64,6 +65,9 @@ const ADVICE: Record<LedgerErrorName, string> = {
   cursorInvalid: 'use the cursor of an earlier answer as it is',
   refused: 'the transaction was not accepted',
   blockOutOfOrder: 'this block does not follow the last one; stop this member and examine it before it goes on',
+  upgradeNeeded:
+    'the chain went over to a version that this program does not know; install the release that was announced and start ' +
+    'it on the same directory, in which nothing was changed',
   snapshotInvalid: 'the snapshot does not match the state that the chain proves; take another one',
   snapshotOtherFormat: 'this snapshot has another version of the format; take one of this version',
   snapshotOtherChain: 'this snapshot is of another chain or another height; take one of this chain',

@@ -40,3 +40,4 @@ export type { Report } from './replay.ts';
 export { type Manifest, type Snapshot, type TrustedState, trustedStateOf } from './snapshot/manifest.ts';
 export { type RestoreOptions, SnapshotRestore } from './snapshot/restore.ts';
 export type { Snapshots } from './snapshot/snapshots.ts';
+export { upgradeProblem } from './upgrade.ts';

@@ -18,6 +18,7 @@ import { type MemberStatus, networkStatus } from '../network/network-status.ts';
 import { prepareResync, type ResyncSource, resyncSources } from '../network/resync.ts';
 import { runNetwork, stopNetwork, waitFor } from '../network/run-network.ts';
 import { addExportGenesis } from './network-export.ts';
+import { addJoin } from './network-join.ts';
 import { signalled } from './node-options.ts';
 
 interface NetworkOptions extends GlobalOptions {
@@ -200,6 +201,7 @@ export const addNetwork: AddCommand = (program, cli) => {
   addStart(command, cli);
   addOthers(command, cli);
   addExportGenesis(command, cli);
+  addJoin(command, cli);
   command
     .command('install')
     .summary(`install CometBFT ${cometVersion}`)

@@ -71,8 +71,11 @@ export async function runUntilSignal(
   const end = signalled();
   const { data, port, host, engine, logLevel, rateLimit, certificate } = options;
   const log = createLog(logLevel);
+  const fatal = Promise.withResolvers<never>();
+  const over = Promise.race([end, fatal.promise]);
+  over.catch(() => undefined);
   const openLedger: NodeOptions['openLedger'] = (directory, clockMs) =>
-    openMemberLedger(directory, clockMs, (event, fields) => log.note(event, fields));
+    openMemberLedger(directory, clockMs, (event, fields) => log.note(event, fields), fatal.reject);
   const node = await startNode({
     dataDir: data,
     port,
@@ -85,7 +88,10 @@ export async function runUntilSignal(
     ...(engine === 'cometbft' && { openLedger }),
   });
   const finish = announce(node);
-  await end;
-  await finish?.();
-  await node.stop();
+  try {
+    await over;
+  } finally {
+    await finish?.();
+    await node.stop();
+  }
 }

@@ -4,9 +4,9 @@ import type { Did } from '@salus/protocol';
 import {
   createValidatorKey,
   type DataDirectory,
-  genesisMembers,
   inspectDirectory,
   makeDirectory,
+  membersOf,
   NodeErrorCodes,
   NodeFault,
   writeFileDurably,
@@ -48,7 +48,7 @@ function readPlan(dir: string): ExportPlan {
 /** Keys in a directory of their own first, which becomes the network's in one step. */
 function makePlan(directory: DataDirectory, { dir, basePort, host, snapshotEveryBlocks }: PlanOptions): ExportPlan {
   const { chain, organizations } = directory.manifest;
-  const profiles = genesisMembers(directory.genesis());
+  const profiles = membersOf(directory);
   const making = `${dir}.making-${chain}`;
   rmSync(making, { recursive: true, force: true });
   makeDirectory(making);

@@ -165,12 +165,13 @@ class MemberLedger extends EngineLedger {
 
 /**
  * Opens the ledger of a member whose CometBFT runs beside it, and starts that CometBFT. Closing ends both. `tell` is
- * told of what goes on between the two.
+ * told of what goes on between the two, `onFatal` why no block can be executed any more.
  */
 export async function openMemberLedger(
   directory: DataDirectory,
   clock: () => number,
   tell: MemberReport,
+  onFatal?: (problem: Error) => void,
 ): Promise<LedgerAccess> {
   const { binary } = await requireComet();
   const { root } = directory;
@@ -197,6 +198,7 @@ export async function openMemberLedger(
     softwareVersion,
     snapshotEveryBlocks,
     isJoining: joins,
+    ...(onFatal && { onFatal }),
     onListening: (proxyApp) => consensus.begin(proxyApp),
     log: report,
     clock,

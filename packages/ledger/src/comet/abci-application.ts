@@ -19,6 +19,7 @@ import { genesisValidators } from '../directory.ts';
 import type { DurableApplication } from '../durable-application.ts';
 import { type ResultJson, resultJson } from '../log/block-codec.ts';
 import { unfitForBlock } from '../state-machine.ts';
+import { upgradeProblem } from '../upgrade.ts';
 import { type AbciHandler, type AbciLog, type AbciRequest, type AbciResponse, sharedAnswer } from './connection.ts';
 import { cometError } from './errors.ts';
 import {
@@ -62,6 +63,8 @@ export type AbciParts = {
   snapshotEveryBlocks: number;
   log: AbciLog;
   onCommitted(block: CommittedTransactions): void;
+  /** The chain has gone on to what this program does not know. */
+  onUpgradeNeeded(problem: SalusError): void;
   /** A transaction that waited left CometBFT's mempool for good. */
   onDropped(hash: string, reason: SalusError): void;
 };
@@ -147,8 +150,10 @@ export class AbciApplication {
       case 'checkTx':
         return this.#checkTx(request.value);
       case 'prepareProposal':
+        this.#checkVersion(request.value.height);
         return this.#prepareProposal(request.value);
       case 'processProposal':
+        this.#checkVersion(request.value.height);
         return this.#processProposal(request.value);
       case 'extendVote':
         return { case: 'extendVote', value: {} };
@@ -157,6 +162,7 @@ export class AbciApplication {
         return { case: 'verifyVoteExtension', value: { status: isEmpty ? VerifyStatus.ACCEPT : VerifyStatus.REJECT } };
       }
       case 'finalizeBlock':
+        this.#checkVersion(request.value.height);
         return this.#finalizeBlock(request.value);
       case 'commit':
         return this.#commit();
@@ -201,10 +207,14 @@ export class AbciApplication {
     }
   }
 
-  /** Every member makes one at the same heights, so that a new one can fetch its chunks from all of them. */
+  /**
+   * Every member makes one at the same heights, so that a new one can fetch its chunks from all of them; the first block
+   * is one of them, since a chain that was handed over has no genesis to begin with.
+   */
   #snapshot(height: number): void {
     const { application, snapshotEveryBlocks, log } = this.#parts;
-    if (snapshotEveryBlocks <= 0 || height % snapshotEveryBlocks !== 0) return;
+    const isFirst = height === this.#baseHeight() + 1;
+    if (snapshotEveryBlocks <= 0 || (height % snapshotEveryBlocks !== 0 && !isFirst)) return;
     application.snapshots.create().then(
       ({ chunks }) => log('snapshot-made', { height, chunks }),
       (error: Error) => log('snapshot-not-made', { height, error: error.message }),
@@ -351,6 +361,15 @@ export class AbciApplication {
     this.#finalized = { height, timeMs: blockTimeMs, hashes, results };
     const validatorUpdates = this.#validatorUpdates(height);
     return { case: 'finalizeBlock', value: { txResults: results.map(execResult), validatorUpdates, appHash } };
+  }
+
+  /** Throws before anything of a block is executed that another version of the program must execute. */
+  #checkVersion(height: bigint): void {
+    const { application, onUpgradeNeeded } = this.#parts;
+    const problem = upgradeProblem(application.kernel, application.state.execution, Number(height));
+    if (!problem) return;
+    onUpgradeNeeded(problem);
+    throw problem;
   }
 
   #tellOfValidators(request: RequestFinalizeBlock): void {

@@ -23,6 +23,7 @@ import { decodeSigned } from '../log/block-codec.ts';
 import type { LedgerMeasures } from '../measures.ts';
 import type { LedgerMeasurement } from '../meter.ts';
 import { stateReceipt, transactionReceipt } from '../receipts.ts';
+import { upgradeProblem } from '../upgrade.ts';
 import { Verifier } from '../verify/verifier.ts';
 import { AbciApplication, type CommittedTransactions } from './abci-application.ts';
 import type { AbciHandler, AbciLog } from './connection.ts';
@@ -49,6 +50,8 @@ export type CometLedgerOptions = {
   rpcPort: number;
   softwareVersion: string;
   log?: AbciLog;
+  /** Called when no block can be executed any more, and why: whoever runs the ledger closes it. */
+  onFatal?: (problem: SalusError) => void;
   /** Called with what CometBFT's `proxy_app` must say, as soon as it can connect. */
   onListening?: (proxyApp: string) => void | Promise<void>;
   /** Without a ledger in the directory it is made of another member's snapshot instead of genesis. */
@@ -141,6 +144,11 @@ export class CometLedger {
   static async #of(options: CometLedgerOptions): Promise<CometLedger> {
     const { dir, genesis, handover, kernel, clock, files } = options;
     const application = await DurableApplication.open({ dir, genesis, kernel, clock, files });
+    const problem = upgradeProblem(kernel, application.state.execution, application.info().height + 1);
+    if (problem) {
+      await application.close();
+      throw problem;
+    }
     const workers = options.verifyWorkers ?? verifyWorkers;
     const verifier = new Verifier(workers, (kid, payload) => application.keyFor(kid, payload), application.meter);
     const pool = new TransactionPool(verifier);
@@ -159,6 +167,10 @@ export class CometLedger {
       snapshotEveryBlocks,
       log,
       onCommitted: (block) => this.#committed(block),
+      onUpgradeNeeded: (problem) => {
+        log('upgrade-needed', { error: problem.message });
+        options.onFatal?.(problem);
+      },
       onDropped: (hash, reason) => this.#submissions.refuse(hash, reason),
     }).handle;
   }

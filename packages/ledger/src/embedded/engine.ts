@@ -44,6 +44,8 @@ export type EngineParts = {
   onDurable(block: CommittedBlock, location: LogLocation): void;
   /** Executed blocks will never be durable. */
   onFailed(): void;
+  /** Why the next block may not be executed by this program. */
+  problemAt(height: number): SalusError | undefined;
   /** Whether the flush has fallen too far behind to accept more. */
   isBehind(): boolean;
 };
@@ -128,6 +130,11 @@ export class EmbeddedEngine {
     return Math.max(this.#tip.timeMs + 1, this.#parts.clock());
   }
 
+  /** Why it takes nothing more. */
+  stopped(): SalusError | undefined {
+    return this.#stopped;
+  }
+
   /** Nothing waits, nothing is on its way to the disk. */
   isQuiet(): boolean {
     return this.#waiting === 0 && this.#unsynced === 0 && !this.#tip.isUnproven;
@@ -161,7 +168,7 @@ export class EmbeddedEngine {
 
   /** Makes a block where one is due; called after everything that may make one due. */
   #advance(): void {
-    if (this.#stopped || this.#unsynced >= blocksUnsyncedMax) return;
+    if (this.#stopped || this.#unsynced >= blocksUnsyncedMax || this.#isOutdated()) return;
     if (this.#queue.length === 0) {
       if (this.#tip.isUnproven && this.#verifying === 0 && this.#unsynced === 0) this.#makeBlock();
       return;
@@ -184,7 +191,17 @@ export class EmbeddedEngine {
 
   #beat(): void {
     const isDue = this.#parts.clock() - this.#tip.timeMs >= heartbeatMs;
-    if (isDue && !this.#stopped && this.#queue.length === 0 && this.#unsynced === 0) this.#makeBlock();
+    const isIdle = !this.#stopped && this.#queue.length === 0 && this.#unsynced === 0;
+    if (isDue && isIdle && !this.#isOutdated()) this.#makeBlock();
+  }
+
+  /** Before the block, with everything as it is: what waits is refused, what is read is still answered. */
+  #isOutdated(): boolean {
+    const problem = this.#parts.problemAt(this.#tip.height + 1);
+    if (!problem) return false;
+    this.#stopped = problem;
+    this.#rejectQueue(problem);
+    return true;
   }
 
   #take(): Waiting[] {

@@ -14,7 +14,7 @@ import {
 import { openEmbeddedLedger } from '../node/embedded-ledger.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
 import { softwareVersion } from '../node/version.ts';
-import { genesisMembers, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
+import { membersOf, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
 import { type BackupManifest, backupFormat, listFiles, writeManifest } from './manifest.ts';
 import { isMember, memberFiles, memberHead } from './member-files.ts';
 
@@ -80,7 +80,7 @@ async function copyLedger(from: string, to: string): Promise<void> {
 }
 
 export async function copyOrganization(directory: DataDirectory, slug: string, target: string): Promise<void> {
-  const member = genesisMembers(directory.genesis()).find((one) => one.slug === slug);
+  const member = membersOf(directory).find((one) => one.slug === slug);
   if (member === undefined) throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged);
   const from = organizationPaths(directory.root, slug);
   const to = organizationPaths(target, slug);
@@ -93,6 +93,12 @@ export async function copyOrganization(directory: DataDirectory, slug: string, t
     await vault.close();
   }
   if (existsSync(from.store)) await copySqlite(from.store, to.store);
+}
+
+/** What an organisation that genesis does not name is called. */
+export async function copyProfile(root: string, slug: string, target: string): Promise<void> {
+  const path = join(organizationPaths('', slug).root, 'profile.json');
+  if (existsSync(join(root, path))) await copySynced(join(root, path), join(target, path));
 }
 
 /** Opening recovers the ledger and checks its state root: what is damaged is not copied over a good backup. */
@@ -134,6 +140,7 @@ export async function finishBackup(
   { height, appHash }: { height: number; appHash: string },
   createdMs: number,
 ): Promise<BackupManifest> {
+  for (const slug of organizations) await copyProfile(root, slug, target);
   for (const path of memberFiles(root)) await copySynced(join(root, path), join(target, path));
   const handover = existsSync(join(root, 'handover.json')) ? ['handover.json'] : [];
   for (const name of [...handover, 'genesis.json', 'salus.json'])

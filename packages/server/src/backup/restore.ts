@@ -4,7 +4,7 @@ import { openVault } from '@salus/vault';
 import { makeDirectory, openDirectory, organizationPath, validatorKeyPath } from '../node/data-directory.ts';
 import { type DoctorReport, examineDirectory } from '../node/doctor.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
-import { genesisMembers, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
+import { directoryMembers, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
 import { openStore } from '../store/database.ts';
 import { organizationMigrations } from '../store/migrations.ts';
 import { copySynced, headOf, readGenesis, refuseTaken } from './backup.ts';
@@ -85,7 +85,7 @@ async function fill(
   const isLast = (path: string): boolean => path === manifestOfNode;
   for (const { path } of manifest.files) if (!isLast(path)) await copySynced(join(from, path), join(data, path));
   for (const path of keyFiles(keys, manifest)) await copySynced(join(keys, path), join(data, path));
-  const members = genesisMembers(readGenesis(data));
+  const members = directoryMembers(data, manifest.organizations, readGenesis(data));
   let erasuresReplayed = 0;
   let recordsErased = 0;
   for (const slug of manifest.organizations) {

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DataDirectory, ledgerPath, organizationPath } from '../node/data-directory.ts';
 import { organizationPaths } from '../orgs/organization.ts';
-import { copyOrganization, copySqlite, copySynced, exchangeFile } from './backup.ts';
+import { copyOrganization, copyProfile, copySqlite, copySynced, exchangeFile } from './backup.ts';
 
 /** Removes what `splitMember` made, so that it can be made anew. */
 export function removeSplit(target: string): void {
@@ -28,6 +28,7 @@ export async function splitMember(
     await copySynced(join(keys, name), join(to, name));
   }
   await copyOrganization(directory, slug, target);
+  await copyProfile(directory.root, slug, target);
   const exchange = join(directory.root, exchangeFile);
   if (existsSync(exchange)) await copySqlite(exchange, join(target, exchangeFile));
   await copyLedger(ledgerPath(target));

@@ -6,7 +6,7 @@ import { SalusError } from '@salus/protocol';
 import { openVault, type VaultReport } from '@salus/vault';
 import { certificateExpiries } from '../expiry/certificates.ts';
 import { type Expiry, expiringOf, expiryText, keyExpiries } from '../expiry/expiry.ts';
-import { genesisMembers, type MemberProfile, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
+import { type MemberProfile, membersOf, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
 import { type DataDirectory, lockDirectory, openDirectory } from './data-directory.ts';
 import { examineLedger, type LedgerExamination } from './embedded-ledger.ts';
 import { NodeFault } from './errors.ts';
@@ -84,7 +84,7 @@ function attempt(name: string, examine: () => string[]): string[] {
 
 /** The key files against what the ledger has; without it, against themselves. */
 function allKeyProblems(directory: DataDirectory, state: StateReader | undefined): string[] {
-  const members = genesisMembers(directory.genesis());
+  const members = membersOf(directory);
   const ofMembers = directory.manifest.organizations.flatMap((slug) => {
     const member = members.find((one) => one.slug === slug);
     return member ? attempt(`${slug}: keys`, () => keyProblems(directory.root, member, state)) : [];
@@ -93,7 +93,7 @@ function allKeyProblems(directory: DataDirectory, state: StateReader | undefined
 }
 
 async function organizationProblems(directory: DataDirectory): Promise<string[]> {
-  const members = genesisMembers(directory.genesis());
+  const members = membersOf(directory);
   const problems: string[] = [];
   for (const slug of directory.manifest.organizations) {
     const member = members.find((one) => one.slug === slug);
@@ -133,7 +133,7 @@ function exchangeProblems(root: string): string[] {
 
 /** The organisations whose keys count: those in this directory, and all members on the ledger. */
 function servedBy(directory: DataDirectory): MemberProfile[] {
-  return genesisMembers(directory.genesis()).filter(({ slug }) => directory.manifest.organizations.includes(slug));
+  return membersOf(directory).filter(({ slug }) => directory.manifest.organizations.includes(slug));
 }
 
 export interface DoctorOptions {

@@ -20,6 +20,7 @@ import {
   type LedgerMeasures,
   openLedger,
   type Report,
+  upgradeProblem,
 } from '@salus/ledger';
 import {
   canonicalJson,
@@ -246,7 +247,11 @@ async function openOf(directory: DataDirectory, clock: () => number = Date.now, 
 
 /** Opens the embedded engine of a data directory; the first time it makes the chain of the genesis document. */
 export async function openEmbeddedLedger(directory: DataDirectory, clock?: () => number): Promise<LedgerAccess> {
-  return new EngineLedger(await openOf(directory, clock));
+  const ledger = await openOf(directory, clock);
+  const problem = upgradeProblem(ledger.kernel, ledger.view(), ledger.head().height + 1);
+  if (!problem) return new EngineLedger(ledger);
+  await ledger.close();
+  throw problem;
 }
 
 interface Examined {

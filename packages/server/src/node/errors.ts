@@ -21,6 +21,9 @@ export const NodeErrorCodes = {
   engineUnknown: 717,
   dataDirectoryUnwritable: 718,
   consensusMissing: 719,
+  invitationUnfit: 726,
+  memberTaken: 727,
+  rollbackUnable: 728,
   certificateUnreadable: 729,
   backupMissing: 730,
   backupDamaged: 731,
@@ -41,6 +44,7 @@ export const NodeErrorCodes = {
   networkRunning: 746,
   memberUnready: 747,
   certificateUnfit: 748,
+  joinWaits: 749,
 } as const;
 
 export type NodeErrorCode = (typeof NodeErrorCodes)[keyof typeof NodeErrorCodes];
@@ -103,6 +107,24 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     { name: 'dataDirectoryUnwritable', advice: 'The directory cannot be written: check its owner, mode and space.' },
   ],
   [719, { name: 'consensusMissing', advice: 'Install the tested CometBFT with: salus network install' }],
+  [
+    726,
+    {
+      name: 'invitationUnfit',
+      advice: 'Ask a member for an invitation and, another way, for the anchor of the same network.',
+    },
+  ],
+  [
+    727,
+    { name: 'memberTaken', advice: 'Choose another name with --slug, or go on with the directory that has its keys.' },
+  ],
+  [
+    728,
+    {
+      name: 'rollbackUnable',
+      advice: 'Nothing was changed: take the state from the other members with `salus network resync`.',
+    },
+  ],
   [
     729,
     {
@@ -197,6 +219,7 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
         'Give with --tls-cert and --tls-key a certificate chain and its key, both as PEM files that this user can read.',
     },
   ],
+  [749, { name: 'joinWaits', advice: 'Run the same command again when the members have admitted this organisation.' }],
 ]);
 
 /** Something about the node’s surroundings is wrong; nothing has been changed. */

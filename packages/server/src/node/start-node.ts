@@ -18,7 +18,7 @@ import { measureConsensus } from '../metrics/consensus-metrics.ts';
 import { measureLedger } from '../metrics/ledger-metrics.ts';
 import { measureNode } from '../metrics/node-metrics.ts';
 import { currentKey, keyPurposes, loadKeys } from '../orgs/keys.ts';
-import { genesisMembers, type MemberProfile, Organization, organizationPaths } from '../orgs/organization.ts';
+import { type MemberProfile, membersOf, Organization, organizationPaths } from '../orgs/organization.ts';
 import { networksFrom, type PeerPolicy } from '../peers/endpoint.ts';
 import { type DataDirectory, lockDirectory, openDirectory } from './data-directory.ts';
 import { openEmbeddedLedger } from './embedded-ledger.ts';
@@ -159,7 +159,7 @@ function openOrganizations(
   clockMs: () => number,
   closers: Closers,
 ): Map<string, Organization> {
-  const members = genesisMembers(directory.genesis());
+  const members = membersOf(directory);
   const { chain, organizations } = directory.manifest;
   const opened = new Map<string, Organization>();
   for (const slug of organizations) {
@@ -196,7 +196,7 @@ async function openContext(options: NodeOptions, directory: DataDirectory, close
   const log = options.log ?? createLog(options.logLevel ?? 'warn');
   const ledger = await (options.openLedger ?? openEmbeddedLedger)(directory, clockMs);
   closers.add(() => ledger.close());
-  const members = genesisMembers(directory.genesis());
+  const members = membersOf(directory);
   const organizations = openOrganizations(directory, ledger, clockMs, closers);
   const feed = new BlockFeed(ledger);
   closers.add(() => feed.close());

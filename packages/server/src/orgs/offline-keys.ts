@@ -2,7 +2,7 @@ import { type DataDirectory, openDirectory } from '../node/data-directory.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
 import { isSandboxChain } from '../node/sandbox.ts';
 import { loadKeys } from './keys.ts';
-import { genesisMembers, OrganizationKeys, organizationPaths } from './organization.ts';
+import { membersOf, OrganizationKeys, organizationPaths } from './organization.ts';
 
 export interface OfflineOrganization {
   directory: DataDirectory;
@@ -14,7 +14,7 @@ export interface OfflineOrganization {
 /** Reads an organisation's keys beside a running node: files are read, nothing is locked, opened or written. */
 export function readOrganization(dataRoot: string, slug: string): OfflineOrganization {
   const directory = openDirectory(dataRoot);
-  const profile = genesisMembers(directory.genesis()).find((member) => member.slug === slug);
+  const profile = membersOf(directory).find((member) => member.slug === slug);
   if (profile === undefined || !directory.manifest.organizations.includes(slug)) {
     throw new NodeFault(NodeErrorCodes.organizationUnknown);
   }

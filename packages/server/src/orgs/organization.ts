@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   addSignature,
@@ -14,7 +15,7 @@ import type { JWK } from 'jose';
 import { createMemberToken, type TokenInput } from '../auth/token.ts';
 import { NoticeBoard } from '../events/notices.ts';
 import { RuleFault } from '../http/problems.ts';
-import { makeDirectory, organizationPath } from '../node/data-directory.ts';
+import { type DataDirectory, makeDirectory, organizationPath, writeFileDurably } from '../node/data-directory.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
 import type { CommittedResult, LedgerAccess } from '../node/ledger-access.ts';
 import { openStore, type Store } from '../store/database.ts';
@@ -185,4 +186,34 @@ export function genesisMembers(genesis: unknown): MemberProfile[] {
   const members = typeof genesis === 'object' && genesis !== null && 'members' in genesis ? genesis.members : undefined;
   if (!Array.isArray(members) || !members.every(isMember)) throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged);
   return members.map(({ did, slug, name, role }) => ({ did, slug, name, role }));
+}
+
+function profilePath(dataRoot: string, slug: string): string {
+  return join(organizationPath(dataRoot, slug), 'profile.json');
+}
+
+/** For an organisation that became a member after genesis, which cannot name it. */
+export function saveProfile(dataRoot: string, profile: MemberProfile): void {
+  writeFileDurably(profilePath(dataRoot, profile.slug), `${JSON.stringify(profile, null, 2)}\n`);
+}
+
+/** Members as genesis names them, and those of this directory that came later. */
+export function directoryMembers(dataRoot: string, slugs: readonly string[], genesis: unknown): MemberProfile[] {
+  const named = genesisMembers(genesis);
+  const isNamed = (slug: string): boolean => named.some((member) => member.slug === slug);
+  const later = slugs
+    .filter((slug) => !isNamed(slug) && existsSync(profilePath(dataRoot, slug)))
+    .flatMap((slug) => {
+      try {
+        return genesisMembers({ members: [JSON.parse(readFileSync(profilePath(dataRoot, slug), 'utf8'))] });
+      } catch (cause) {
+        throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged, undefined, { cause });
+      }
+    });
+  return [...named, ...later];
+}
+
+/** The same of an open directory. */
+export function membersOf({ root, manifest, genesis }: DataDirectory): MemberProfile[] {
+  return directoryMembers(root, manifest.organizations, genesis());
 }

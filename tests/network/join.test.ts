@@ -1,0 +1,153 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseAnchor, verifyReceipt } from '@salus/protocol';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Ballots } from '../../packages/cli/src/network/ballots.ts';
+import { createNetwork, type Network, type NetworkMember } from '../../packages/cli/src/network/network-directory.ts';
+import { networkStatus } from '../../packages/cli/src/network/network-status.ts';
+import { salus } from '../crash/real-node.ts';
+import { freeBasePort, TestMember } from './test-network.ts';
+
+const parent = mkdtempSync(join(tmpdir(), 'salus-join-'));
+const dir = join(parent, 'network');
+const fresh = join(parent, 'clinic-5');
+const votingMs = 10_000;
+const short = { votingMs, noticeBlocks: 2 };
+const upMsMax = 120_000;
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+let basePort: number;
+let network: Network;
+let members: TestMember[];
+let newcomer: TestMember | undefined;
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + upMsMax;
+  while (!(await holds().catch(() => false))) {
+    if (Date.now() > end)
+      throw new Error(`${what} never came\n${[...members, newcomer].map((one) => one?.logs()).join('\n')}`);
+    await sleep(200);
+  }
+}
+
+beforeAll(async () => {
+  basePort = await freeBasePort();
+  const votingRules = { admit: short, validators: short };
+  network = await createNetwork({ dir, validators: 4, basePort, snapshotEveryBlocks: 10, votingRules });
+  members = network.members.map((member) => new TestMember(member, network.host));
+  await Promise.all(members.map((member) => member.start()));
+  await until('the network', async () => (await networkStatus(network)).ok);
+});
+afterAll(async () => {
+  await Promise.all([...members, newcomer].map((member) => member?.stop()));
+  rmSync(parent, { recursive: true, force: true });
+});
+
+async function run(...args: string[]): Promise<Record<string, unknown> & { code?: number }> {
+  const { stdout, stderr } = await salus(['network', ...args, '--json']);
+  if (stdout === '') throw new Error(stderr);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+const files = { invitation: join(parent, 'invitation.json'), anchor: join(parent, 'anchor.json') };
+
+function joining(data = fresh, slug = 'clinic-5', anchor = files.anchor): Promise<{ code?: number; stage?: string }> {
+  const who = ['--slug', slug, '--name', 'Clinic 5', '--role', 'clinic', '--class', 'provider'];
+  const how = ['--invitation', files.invitation, '--anchor', anchor, '--base-port', String(basePort + 40)];
+  return run('join', '--data', data, ...how, ...who);
+}
+
+function ballots(member: TestMember): Ballots {
+  return new Ballots({ data: member.member.dataDir, org: member.member.slug, url: member.url });
+}
+
+type Opened = { proposal: number; deadlineMs: number; code?: number };
+
+async function voted({ proposal }: Opened, choice: 'yes' | 'no', voters = members): Promise<void> {
+  await Promise.all(voters.map((member) => ballots(member).vote(proposal, choice)));
+}
+
+/** Block time is the clock that counts: a block brings it up to date. */
+async function counted({ deadlineMs }: Opened): Promise<void> {
+  await sleep(Math.max(0, deadlineMs - Date.now()) + 500);
+  await members[0]!.commit(await members[0]!.stamp());
+}
+
+describe('R-LED-6 R-PPL-5 a new member', () => {
+  test('is refused with another chain’s anchor, a name that is taken, and without a vote that passed', async () => {
+    const [hospital, , , regulator] = members as [TestMember, TestMember, TestMember, TestMember];
+    const anchor = await (await fetch(`${hospital.url}/api/anchor`)).text();
+    writeFileSync(files.anchor, anchor);
+    await run('invite', '--dir', dir, '--out', files.invitation);
+    expect(readFileSync(files.invitation, 'utf8')).not.toContain('PrivKey');
+    const wrong = join(parent, 'wrong.json');
+    for (const change of [{ chain: 'another' }, { headerHash: '0'.repeat(64) }, { timeMs: 1 }]) {
+      writeFileSync(wrong, JSON.stringify({ ...JSON.parse(anchor), ...change }));
+      expect(await joining(fresh, 'clinic-5', wrong)).toMatchObject({ code: 726 });
+    }
+    expect(await joining(fresh, 'clinic')).toMatchObject({ code: 727 });
+    expect(existsSync(fresh)).toBe(false);
+
+    const asked = (await joining()) as { stage: string; request: string };
+    expect(asked.stage).toBe('requested');
+    expect(await joining(fresh, 'clinic-6')).toMatchObject({ code: 702 });
+    const sponsor = (member: TestMember) =>
+      run('sponsor', asked.request, '--data', member.member.dataDir, '--org', member.member.slug, '--url', member.url);
+    expect((await sponsor(hospital)).code).toBeGreaterThan(1_000);
+    // What was refused is used up: a request is signed anew.
+    expect((await joining()).stage).toBe('requested');
+    const lost = (await sponsor(regulator)) as Opened;
+    expect(lost.code).toBeUndefined();
+    await voted(lost, 'no');
+    const won = (await sponsor(regulator)) as Opened;
+    await voted(won, 'yes');
+    expect(await joining()).toMatchObject({ code: 749 });
+    expect(await joining(join(parent, 'other'))).toMatchObject({ code: 727 });
+    const execute = ({ proposal }: Opened) =>
+      run('execute', String(proposal), '--data', hospital.member.dataDir, '--org', 'hospital', '--url', hospital.url);
+    await counted(won);
+    expect(await execute(lost)).toMatchObject({ code: 3014 });
+    expect(await joining()).toMatchObject({ code: 749 });
+    expect((await execute(won)).code).toBeUndefined();
+  });
+
+  test('R-LED-8 takes the state from the others, then signs blocks, and its receipts verify', async () => {
+    const [hospital] = members as [TestMember];
+    while ((await hospital.height()) < 25) await hospital.commit(await hospital.stamp());
+    // Two at once: one of them makes the member, whole.
+    const both = await Promise.all([joining(), joining()]);
+    expect(both.filter(({ stage }) => stage === 'ready')).toHaveLength(1);
+    expect(await joining()).toMatchObject({ code: 727 });
+    const ports = { http: basePort + 40, p2p: basePort + 41, rpc: basePort + 42 };
+    const member: NetworkMember = { slug: 'clinic-5', dataDir: fresh, ports };
+    newcomer = new TestMember(member, network.host);
+    await newcomer.start();
+    const all: Network = { ...network, members: [...network.members, member] };
+    await until('the newcomer', async () => (await networkStatus(all)).ok);
+    expect(readFileSync(join(fresh, 'member.log'), 'utf8')).toContain('snapshot-offered');
+
+    const key = ['validator', '--data', fresh, '--org', 'clinic-5', '--url', newcomer.url];
+    const own = (await run(...key)) as Opened;
+    await voted(own, 'yes', [...members, newcomer]);
+    await counted(own);
+    const effective = (await ballots(newcomer).execute(own.proposal)) ?? 0;
+    expect(effective).toBeGreaterThan(0);
+    while ((await hospital.height()) < effective + 3) await hospital.commit(await hospital.stamp());
+    await until('its power', async () => {
+      const { members: told } = await networkStatus(all);
+      return told.every(({ comet }) => comet?.power === 10);
+    });
+    const { hash, height } = await newcomer.commit(await newcomer.stamp());
+    await until('its proof', async () => (await newcomer!.height()) > height);
+    const response = await fetch(`${newcomer.url}/api/transactions/${hash}/receipt`);
+    const receipt = new Uint8Array(await response.arrayBuffer());
+    const report = verifyReceipt(receipt, parseAnchor(readFileSync(files.anchor)));
+    expect(report.transaction?.sender).toBe(newcomer.did());
+    // Four of five are enough: it counts.
+    await members[1]!.stop();
+    await members[2]!.commit(await members[2]!.stamp());
+    const one = (await hospital.get<{ hash: string }>(`/api/blocks/${height}`)).hash;
+    expect((await newcomer.get<{ hash: string }>(`/api/blocks/${height}`)).hash).toBe(one);
+  });
+});
