@@ -1,8 +1,10 @@
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import rateLimit from '@fastify/rate-limit';
 import { type ApiErrorCode, ApiErrorCodes } from '@salus/api';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { allowedMethods, rememberMethods } from './allowed-methods.ts';
+import { limitBodyTime } from './body-time.ts';
 import type { NodeLog } from './log.ts';
 import { createMetrics, type HttpMetrics } from './metrics.ts';
 import { observeRequests } from './observe.ts';
@@ -15,7 +17,7 @@ import { serializerCompiler, validatorCompiler } from './validation.ts';
 const bodyBytesMaxDefault = 1_048_576;
 const headerBytesMax = 16_384;
 const pathParameterCharsMax = 2_048;
-const requestTimeoutMs = 60_000;
+const headersTimeoutMs = 60_000;
 const rateLimitPerMinuteDefault = 6_000;
 /** Addresses that the rate limiter remembers at the most; the oldest are forgotten first. */
 const rateLimitAddressesMax = 10_000;
@@ -65,10 +67,18 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   const problem = problemOf(new ApiFault(code));
   const body = JSON.stringify({ ...problem, requestId: requestId() });
   socket.end(
-    `HTTP/1.1 ${problem.status} ${problem.status === 431 ? 'Request Header Fields Too Large' : 'Bad Request'}\r\n` +
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}\r\n` +
       `content-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n` +
       body,
   );
+}
+
+/** The body did not come: like a request whose headers did not. */
+function answerLateBody({ raw }: FastifyReply): void {
+  const { socket } = raw;
+  if (socket === null) return;
+  if (raw.headersSent) socket.destroy();
+  else answerClientError(Object.assign(new Error(), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket);
 }
 
 function answerUnknown(http: FastifyInstance, request: FastifyRequest, reply: FastifyReply): FastifyReply {
@@ -108,7 +118,8 @@ const tlsVersionMin = 'TLSv1.2';
 function createServer({ tls }: AppOptions): FastifyInstance {
   const options = {
     bodyLimit: bodyBytesMaxDefault,
-    requestTimeout: requestTimeoutMs,
+    // Bodies have a bound of their own: limitBodyTime.
+    requestTimeout: 0,
     genReqId: () => requestId(),
     requestIdHeader: false,
     forceCloseConnections: 'idle',
@@ -117,7 +128,7 @@ function createServer({ tls }: AppOptions): FastifyInstance {
       void sendProblem(request, reply, error),
     clientErrorHandler: answerClientError,
   } as const;
-  const server = { maxHeaderSize: headerBytesMax };
+  const server = { maxHeaderSize: headerBytesMax, headersTimeout: headersTimeoutMs };
   if (tls === undefined) return fastify({ ...options, http: server });
   const https = { ...server, cert: tls.certificate, key: tls.key, minVersion: tlsVersionMin } as const;
   // What differs is the type of the server below, which nobody asks for more than its address.
@@ -137,7 +148,10 @@ export async function createApp(options: AppOptions): Promise<App> {
     if (status >= 500 && status !== 503) options.log.fault(request.id, request.routeOptions.url, error);
     return sendProblem(request, reply, error);
   });
+  // The framework wants a content type of a QUERY (RFC 10008) also where no route takes one and 405 is the answer.
+  http.addHttpMethod('QUERY', { overrideExisting: true });
   rememberMethods(http);
+  limitBodyTime(http, answerLateBody);
   observeRequests(http, options.log, metrics);
   await protect(http, options);
   await registerOpenApi(http, options.version);

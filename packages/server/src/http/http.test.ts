@@ -266,3 +266,11 @@ describe('R-PPL-5 rate limit', () => {
     }
   });
 });
+
+describe('R-PPL-5 methods', () => {
+  test('QUERY, which wants a content type, is answered like any other method that a path does not take', async () => {
+    const response = await get('/api/status', { method: 'QUERY' });
+    await expectProblem(response, 405, 607);
+    expect(response.headers.get('allow')).toBe('GET, HEAD, OPTIONS');
+  });
+});
