@@ -41,6 +41,7 @@ import { type GlassContent, type LateGlass, LateGlasses } from './late-glass.ts'
 import { Linking } from './linking.ts';
 import { withLedger } from './outage.ts';
 import { Relationships } from './relationships.ts';
+import { unseenEvents } from './unseen.ts';
 
 const authorityContent = Compile(identity.AuthorityContentSchema);
 
@@ -94,6 +95,10 @@ export class AccessDesk {
       missing: (event) => this.#missing(event),
       handle: (event) => this.#handle(event),
       take: (event) => this.#take(event),
+      unseen: (gap) => {
+        this.#notify(organizationTopic, { type: 'ledger/Gap', attributes: { ...gap } });
+        return unseenEvents(context.reader, this.did, patients.all(), content);
+      },
       onError,
     });
     this.facts = new LedgerFacts({

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BlockFeed, FeedBlock } from '../events/block-feed.ts';
-import { DurableCursor, followBlocks } from '../events/cursors.ts';
+import type { BlockFeed } from '../events/block-feed.ts';
+import { type BlockGap, DurableCursor, followBlocks } from '../events/cursors.ts';
 import { recordError } from '../records/errors.ts';
 import type { Migration, Row, Store } from '../store/database.ts';
 
@@ -57,6 +57,8 @@ interface InboxParts {
   clockMs(): number;
   /** Synchronous effects, inside the transaction that moves the cursor; true where `take` has work to do. */
   handle(event: InboxEvent): boolean;
+  /** What the state says of events in blocks that are not at hand, and of which nothing is known here. */
+  unseen?(gap: BlockGap): InboxEvent[];
   /** Work that may fail for now: false when what it needs is not there yet. */
   take(event: InboxEvent): Promise<boolean>;
   /** Told once, inside a transaction, of an event whose content has not come for `gapAfterMs`. */
@@ -95,12 +97,13 @@ export class Inbox {
   /** Follows the blocks; what stops it (a full disk, a block that is not here yet) delays it, and skips nothing. */
   async #follow(): Promise<void> {
     const { signal } = this.#abort;
-    const { feed, store, name, onError } = this.#parts;
+    const { feed, store, name, unseen, onError } = this.#parts;
     for (let delayMs = followAgainMsMin; !signal.aborted; delayMs = Math.min(delayMs * 2, followAgainMsMax)) {
       try {
         await followBlocks({
           ...{ feed, store, name, signal },
-          handle: (block) => this.#handle(block),
+          handle: (block) => this.#handle(block.events),
+          ...(unseen && { makeUp: (gap: BlockGap) => this.#handle(unseen(gap)) }),
           committed: () => {
             delayMs = followAgainMsMin;
             this.#work();
@@ -114,8 +117,8 @@ export class Inbox {
     }
   }
 
-  #handle(block: FeedBlock): void {
-    for (const { type, attributes } of block.events) {
+  #handle(events: readonly InboxEvent[]): void {
+    for (const { type, attributes } of events) {
       if (!this.#parts.handle({ type, attributes })) continue;
       this.#parts.store
         .prepare('INSERT INTO inbox (type, attributes, since_ms) VALUES (?, ?, ?)')

@@ -61,6 +61,21 @@ export class BlockFeed {
     return ready;
   }
 
+  /**
+   * The first block at hand above `height`: a ledger that began with a snapshot of the state has none before it. Undefined
+   * where not even the head's is there.
+   */
+  async firstAbove(height: number): Promise<number | undefined> {
+    let [low, high] = [height + 1, this.head()];
+    if (high < low || (await this.block(high)) === undefined) return undefined;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if ((await this.block(middle)) === undefined) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   /** Answers when there is a block above `height`, or when the signal ends the wait. */
   async above(height: number, signal: AbortSignal): Promise<void> {
     while (!signal.aborted && this.head() <= height) {

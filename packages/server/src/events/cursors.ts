@@ -29,6 +29,12 @@ export class DurableCursor {
   }
 }
 
+/** Blocks that are not at hand: the ledger began with a snapshot after them. */
+export interface BlockGap {
+  from: number;
+  to: number;
+}
+
 export interface FollowInput {
   feed: BlockFeed;
   store: Store;
@@ -36,6 +42,11 @@ export interface FollowInput {
   name: string;
   /** Handles one block synchronously; runs inside the transaction that moves the cursor, so effects happen once. */
   handle(block: FeedBlock): void;
+  /**
+   * Makes up for blocks that this node does not have and never will, from the state that they led to; runs inside the
+   * transaction that moves the cursor past them. Without it such a gap stops the consumer.
+   */
+  makeUp?(gap: BlockGap): void;
   /** Told when blocks and cursor are durable. */
   committed?(): void;
   signal: AbortSignal;
@@ -46,26 +57,32 @@ export interface FollowInput {
  * was meant for an organisation that was not there yet.
  */
 async function beginning(feed: BlockFeed): Promise<number> {
-  if ((await feed.block(1)) !== undefined) return 0;
-  let missing = 0;
-  let present = feed.head();
-  while (present - missing > 1) {
-    const middle = Math.floor((missing + present) / 2);
-    if ((await feed.block(middle)) === undefined) missing = middle;
-    else present = middle;
-  }
-  return missing;
+  return ((await feed.firstAbove(0)) ?? 1) - 1;
+}
+
+/** Where blocks are missing that come before the first one at hand: lets the consumer make up for them. Gives the cursor. */
+async function passGap({ feed, store, makeUp, signal }: FollowInput, cursor: DurableCursor, height: number) {
+  if (makeUp === undefined || signal.aborted || (await feed.block(height + 1)) !== undefined) return height;
+  const first = await feed.firstAbove(height);
+  if (first === undefined || first === height + 1) return height;
+  await store.commit(() => {
+    makeUp({ from: height + 1, to: first - 1 });
+    cursor.write(String(first - 1));
+  });
+  return first - 1;
 }
 
 /**
  * Feeds every committed block, from the first one on, to a consumer exactly once per store, whatever happens between:
- * effect and cursor are one transaction. A block that is missing in the sequence stops it rather than being skipped.
+ * effect and cursor are one transaction. A block that is missing in the sequence is never skipped in silence: it stops the
+ * consumer, or the consumer makes up for it.
  */
 export async function followBlocks(input: FollowInput): Promise<void> {
   const cursor = new DurableCursor(input.store, `blocks/${input.name}`);
   let height = Number(cursor.read() ?? (await beginning(input.feed)));
   while (!input.signal.aborted) {
     await input.feed.above(height, input.signal);
+    height = await passGap(input, cursor, height);
     const last = Math.min(input.feed.head(), height + blocksPerCursorWrite);
     const blocks: FeedBlock[] = [];
     for (let next = height + 1; next <= last; next += 1) {

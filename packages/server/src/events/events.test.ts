@@ -3,7 +3,8 @@ import { type LedgerEvent, routes, type StreamEvent, streamEvents } from '@salus
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { publicStreamsMax } from '../http/event-stream.ts';
 import { startTestNode, type TestNode } from '../testing/test-node.ts';
-import { DurableCursor, followBlocks } from './cursors.ts';
+import { BlockFeed } from './block-feed.ts';
+import { type BlockGap, DurableCursor, followBlocks } from './cursors.ts';
 
 let node: TestNode;
 beforeEach(async () => {
@@ -219,5 +220,37 @@ describe('R-LED-8 followers with a durable cursor', () => {
     await follow(-1);
     expect(store.get('SELECT count(*) AS n, max(height) AS top FROM seen')).toEqual({ n: 102, top: 102 });
     expect(new DurableCursor(store, 'blocks/test').read()).toBe('102');
+  });
+
+  test('pass over blocks that are not at hand only where somebody makes up for them, and exactly those', async () => {
+    const { store } = hospital();
+    const { feed } = node.node;
+    while (feed.head() < 120) await submit();
+    await store.commit(() => new DurableCursor(store, 'blocks/gap').write('10'));
+    // As after a snapshot: nothing before block 77 is here.
+    const from77 = new BlockFeed(node.ledger);
+    const block = from77.block.bind(from77);
+    from77.block = async (height) => (height < 77 ? undefined : await block(height));
+    const follow = async (makeUp?: (gap: BlockGap) => void): Promise<number[]> => {
+      const controller = new AbortController();
+      const seen: number[] = [];
+      const handle = ({ height }: { height: number }): void => {
+        seen.push(height);
+        if (height === node.ledger.head().height) controller.abort();
+      };
+      const { signal } = controller;
+      await followBlocks({ feed: from77, store, name: 'gap', signal, handle, ...(makeUp && { makeUp }) });
+      return seen;
+    };
+    await expect(follow()).rejects.toThrow('block 11 is missing');
+    const failing = (): void => {
+      throw new Error('no state');
+    };
+    await expect(follow(failing)).rejects.toThrow('no state');
+    const gaps: BlockGap[] = [];
+    const seen = await follow((gap) => void gaps.push(gap));
+    expect(gaps).toEqual([{ from: 11, to: 76 }]);
+    expect([seen[0], seen.at(-1), seen.length]).toEqual([77, feed.head(), feed.head() - 76]);
+    from77.close();
   });
 });
