@@ -26,6 +26,8 @@ export class SimulatedDisk {
   isSlow = false;
   /** No file can grow, no store can be written. */
   isFull = false;
+  /** Says that it has written what it has not. */
+  isLying = false;
   readonly #clock: SimulatedClock;
   readonly #random: Random;
   readonly #files = new Map<string, Stored>();
@@ -160,6 +162,7 @@ export class SimulatedDisk {
       readSync: read,
       datasync: () =>
         this.later(() => {
+          if (this.isLying) return;
           file.unsynced = [];
           file.syncedSize = file.size;
           file.isSynced = true;

@@ -79,8 +79,9 @@ export class EmbeddedMember {
     this.#given = head.height;
     ledger.subscribe((block) => this.#made(block));
     this.#give();
-    while (!life.isOver) {
+    for (;;) {
       await network.nextBlock();
+      if (life.isOver) return;
       if (this.#given === this.height) this.#give();
     }
   }

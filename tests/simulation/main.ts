@@ -54,11 +54,11 @@ function done(report: SimulationReport): void {
 
 async function runHere(): Promise<SimulationReport[]> {
   const { simulate } = await import('./simulation.ts');
-  const { plantedKernels } = await import('./planted.ts');
+  const { planted } = await import('./planted.ts');
   const reports: SimulationReport[] = [];
   for (let seed = firstSeed; seed < firstSeed + seeds; seed += 1) {
-    const kernelOf = values.plant === undefined ? undefined : plantedKernels(values.plant);
-    const report = await simulate({ seed, transactions, faults, isLoud: values.trace, kernelOf });
+    const plant = values.plant === undefined ? {} : planted(values.plant);
+    const report = await simulate({ seed, transactions, faults, isLoud: values.trace, ...plant });
     reports.push(report);
     done(report);
   }

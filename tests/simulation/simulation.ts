@@ -21,7 +21,9 @@ export type SimulationOptions = {
   faults: number;
   isLoud?: boolean;
   /** Kernels with something wrong, by member; for tests of the simulation itself. */
-  kernelOf?: (member: number) => Kernel;
+  kernelOf?: ((member: number) => Kernel) | undefined;
+  /** Disks say that they have written what they have not; for tests of the simulation itself. */
+  isDiskLying?: boolean;
 };
 export type SimulationReport = {
   seed: number;
@@ -82,6 +84,7 @@ class Simulation {
     this.network = new Network(this.clock, new Random(seed, 'network'), this.trace);
     const machine = (name: string): SimulatedDisk => {
       const disk = new SimulatedDisk(this.clock, new Random(seed, `disk of ${name}`));
+      disk.isLying = options.isDiskLying ?? false;
       mount(name, disk);
       return disk;
     };
@@ -163,11 +166,17 @@ class Simulation {
     const untilMs = this.clock.nowMs + restMsMax;
     while (!this.#isAtRest()) {
       await this.clock.sleep(100);
-      if (this.clock.nowMs > untilMs) throw new SimulationFailure('the network does not come to rest when all is well');
+      if (this.clock.nowMs > untilMs)
+        throw new SimulationFailure(`the network does not come to rest: ${this.#heights()}`);
       for (const member of this.members) member.start();
     }
     this.network.isEnded = true;
     this.trace.note('rest', this.network.height());
+  }
+
+  #heights(): string {
+    const ofMembers = this.members.map(({ name, height, mempool }) => `${name} at ${height}, ${mempool.size} waiting`);
+    return `${this.network.height()} decided, ${ofMembers.join(', ')}, embedded at ${this.embedded.height}`;
   }
 
   #isAtRest(): boolean {
