@@ -111,16 +111,23 @@ describe('metrics of a node', () => {
     answers = true;
   });
 
-  test('tell how much waits in each kind of queue, not for whom', async () => {
+  test('tell how much waits for other members and for how long, not for which', async () => {
     const store = node.node.organizations.get('hospital')!.store;
+    const waitingMs = 3_600_000;
     await store.commit(() => {
-      const add = store.prepare('INSERT INTO outbox (queue, payload, attempts) VALUES (?, ?, ?)');
-      add.run('notices:did:salus:somebody', Buffer.from('x'), 0);
-      add.run('notices:did:salus:another', Buffer.from('x'), 50);
+      const link = store.prepare('INSERT INTO peer_links (peer, epoch, last, acknowledged) VALUES (?, ?, ?, ?)');
+      const add = store.prepare('INSERT INTO peer_outbox (peer, sequence, since_ms, envelope) VALUES (?, ?, ?, ?)');
+      for (const peer of ['did:salus:one', 'did:salus:two']) {
+        link.run(peer, 'epoch', 2, 1);
+        for (const sequence of [1, 2]) add.run(peer, sequence, Date.now() - waitingMs / sequence, Buffer.from('x'));
+      }
     });
     const after = await scrape();
-    expect(after.get('salus_outbox_pending_entries{organization="hospital",queue="notices"}')).toBe(2);
-    expect(after.get('salus_outbox_stuck_entries{organization="hospital",queue="notices"}')).toBe(1);
+    expect(after.get('salus_outbox_pending_entries{organization="hospital"}')).toBe(2);
+    const age = after.get('salus_outbox_oldest_age_seconds{organization="hospital"}') ?? 0;
+    expect(age).toBeGreaterThanOrEqual(waitingMs / 2 / 1000);
+    expect(age).toBeLessThan(waitingMs / 1000);
+    expect(after.get('salus_outbox_pending_entries{organization="clinic"}')).toBe(0);
     expect([...after.keys()].filter((name) => name.includes('did:'))).toEqual([]);
   });
 });

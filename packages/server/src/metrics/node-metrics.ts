@@ -2,18 +2,13 @@ import { statfsSync } from 'node:fs';
 import { Gauge } from 'prom-client';
 import type { HttpMetrics } from '../http/metrics.ts';
 import type { Organization } from '../orgs/organization.ts';
-import { outboxBacklog } from '../store/outbox.ts';
+import { peerBacklog } from '../peers/peer-outbox.ts';
 import { gauges } from './gauges.ts';
 
 const diskHelps = {
   free_bytes: 'Room that the node can still use on the disk of its data directory',
   size_bytes: 'Size of that disk',
 };
-
-/** A queue may be one of many of its kind, by whom it goes to: only the kind becomes a label. */
-function kindOf(queue: string): string {
-  return /^[A-Za-z]*/.exec(queue)?.[0] ?? '';
-}
 
 export interface MeasuredNode {
   version: string;
@@ -35,22 +30,28 @@ export function measureNode(node: MeasuredNode, metrics: HttpMetrics): void {
   });
   about.set({ version, engine, chain }, 1);
   const disk = gauges(metrics.registry, 'salus_disk', diskHelps);
-  const labelNames = ['organization', 'queue'] as const;
-  const [pending, stuck] = [
-    ['salus_outbox_pending_entries', 'Entries that wait to be delivered'],
-    ['salus_outbox_stuck_entries', 'Those of them that failed too often and wait for somebody to look'],
-  ].map(([name = '', help = '']) => new Gauge({ name, help, labelNames, registers }));
+  const labelNames = ['organization'] as const;
+  const pending = new Gauge({
+    name: 'salus_outbox_pending_entries',
+    help: 'Deliveries to other members that they have not confirmed',
+    labelNames,
+    registers,
+  });
+  const oldest = new Gauge({
+    name: 'salus_outbox_oldest_age_seconds',
+    help: 'For how long the oldest of them has been waiting',
+    labelNames,
+    registers,
+  });
   metrics.beforeScrape(() => {
     const { bavail, blocks, bsize } = statfsSync(dataRoot);
     disk.free_bytes.set(bavail * bsize);
     disk.size_bytes.set(blocks * bsize);
-    for (const gauge of [pending, stuck]) gauge?.reset();
     for (const [organization, { store }] of organizations) {
-      for (const one of outboxBacklog(store)) {
-        const queue = kindOf(one.queue);
-        pending?.inc({ organization, queue }, one.pending);
-        stuck?.inc({ organization, queue }, one.stuck);
-      }
+      const backlog = peerBacklog(store);
+      pending.set({ organization }, backlog.pending);
+      const sinceMs = backlog.sinceMs ?? Date.now();
+      oldest.set({ organization }, Math.max(0, Date.now() - sinceMs) / 1000);
     }
   });
 }

@@ -200,3 +200,13 @@ export class PeerOutbox {
 function linkOf({ epoch, last, acknowledged }: Row): Link {
   return { epoch: String(epoch), last: Number(last), acknowledged: Number(acknowledged) };
 }
+
+/** How many deliveries to other members have not arrived yet, and since when the oldest of them waits. */
+export function peerBacklog(store: Store): { pending: number; sinceMs: number | undefined } {
+  const row = store.get(
+    'SELECT count(*) AS pending, min(since_ms) AS since FROM peer_outbox JOIN peer_links USING (peer) ' +
+      'WHERE sequence > acknowledged',
+  );
+  const since = row?.since;
+  return { pending: Number(row?.pending ?? 0), sinceMs: since == null ? undefined : Number(since) };
+}

@@ -106,16 +106,3 @@ export class Outbox {
     clearInterval(this.#wake);
   }
 }
-
-/** How much each queue of a store holds; `stuck` are those of it that failed too often. */
-export function outboxBacklog(store: Store): { queue: string; pending: number; stuck: number }[] {
-  const rows = store.all(
-    'SELECT queue, count(*) AS pending, sum(attempts >= ?) AS stuck FROM outbox GROUP BY queue',
-    attemptsMax,
-  );
-  return rows.map(({ queue, pending, stuck }) => ({
-    queue: String(queue),
-    pending: Number(pending),
-    stuck: Number(stuck),
-  }));
-}
