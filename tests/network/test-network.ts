@@ -4,8 +4,9 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseGenesis } from '@salus/contracts';
 import { type Message, signTransaction } from '@salus/protocol';
-import { type OfflineOrganization, readOrganization } from '@salus/server';
+import { type OfflineOrganization, openDirectory, readOrganization } from '@salus/server';
 import { cometHomeOf } from '../../packages/cli/src/network/comet-home.ts';
 import { createNetwork, type Network, type NetworkMember } from '../../packages/cli/src/network/network-directory.ts';
 import { networkStatus } from '../../packages/cli/src/network/network-status.ts';
@@ -35,7 +36,7 @@ const mainFile = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.
 const validityMs = 300_000;
 /** Often, so that a short test sees some. */
 export const snapshotEveryBlocks = 20;
-export const votingMs = 3_000;
+const votingMs = 3_000;
 const votingRules = { validators: { votingMs, noticeBlocks: 2 } };
 const upMsMax = 60_000;
 const logLinesMax = 60;
@@ -222,6 +223,26 @@ export class TestNetwork {
       blocks.push(all[0] as BlockJson);
     }
     return blocks;
+  }
+
+  /** All vote for another power of one member's validator; gives the height from which on it counts, which is past. */
+  async votePower(of: TestMember, power: number): Promise<number> {
+    const { validators } = parseGenesis(openDirectory(of.member.dataDir).genesis());
+    const { publicKey, member } = validators.find(({ member: did }) => did === of.did())!;
+    const change = { kind: 'validators', changes: [{ publicKey, member, power }] };
+    const propose = { type: 'governance/propose', change, reason: 'A'.repeat(43), activationHeight: 0 };
+    const [opened] = (await of.commit(await of.sign([propose]))).outputs as [{ proposal: number; digest: string }];
+    const { proposal, digest } = opened;
+    for (const voter of this.members) {
+      await voter.commit(await voter.sign([{ type: 'governance/vote', proposal, digest, choice: 'yes' }]));
+    }
+    await sleep(votingMs + 500);
+    // Block time is the clock that counts: a block brings it up to date.
+    await of.commit(await of.stamp());
+    const executed = await of.commit(await of.sign([{ type: 'governance/execute', proposal, digest }]));
+    const [{ effectiveHeight }] = executed.outputs as [{ effectiveHeight: number }];
+    while ((await of.height()) < effectiveHeight + 3) await of.commit(await of.stamp());
+    return effectiveHeight;
   }
 
   async stop(): Promise<void> {

@@ -66,3 +66,18 @@ export function logged(member: TestMember, event: string): Record<string, unknow
   const lines = readFileSync(join(member.member.dataDir, 'member.log'), 'utf8').split('\n');
   return lines.filter((line) => line.includes(`"${event}"`)).map((line) => JSON.parse(line) as Record<string, unknown>);
 }
+
+/** Evidence in the blocks of these heights, as a member's CometBFT gives them. */
+export async function evidenceIn(
+  member: TestMember,
+  from: number,
+  to: number,
+): Promise<{ type: string; height: number }[]> {
+  type Answer = { block: { evidence: { evidence: { type: string }[] } } };
+  const found: { type: string; height: number }[] = [];
+  for (let height = from; height <= to; height += 1) {
+    const { block } = await rpc<Answer>(member, 'block', { height: String(height) });
+    found.push(...block.evidence.evidence.map(({ type }) => ({ type, height })));
+  }
+  return found;
+}

@@ -7,7 +7,7 @@ import { cometHomeOf } from '../../../packages/cli/src/network/comet-home.ts';
 import { type MemberStatus, networkStatus } from '../../../packages/cli/src/network/network-status.ts';
 import { prepareResync } from '../../../packages/cli/src/network/resync.ts';
 import { type BlockJson, snapshotEveryBlocks, TestMember, TestNetwork } from '../test-network.ts';
-import { committed, configure, logged, rpc, until } from './fault-network.ts';
+import { committed, configure, evidenceIn, logged, until } from './fault-network.ts';
 import type { Tampering } from './tampered-member.ts';
 
 const entry = fileURLToPath(new URL('tampered-member.ts', import.meta.url));
@@ -42,17 +42,6 @@ async function honestAgain(): Promise<void> {
   await network.settled();
   const { height } = await committed(others[0]!, await others[0]!.stamp());
   await network.reaches(height + 1);
-}
-
-/** Evidence in the blocks of these heights, as a member's CometBFT gives them. */
-async function evidenceIn(member: TestMember, from: number, to: number): Promise<{ type: string; height: number }[]> {
-  type Answer = { block: { evidence: { evidence: { type: string }[] } } };
-  const found: { type: string; height: number }[] = [];
-  for (let height = from; height <= to; height += 1) {
-    const { block } = await rpc<Answer>(member, 'block', { height: String(height) });
-    found.push(...block.evidence.evidence.map(({ type }) => ({ type, height })));
-  }
-  return found;
 }
 
 describe('R-LED-2 R-LED-3 a member whose program was changed', () => {
