@@ -52,10 +52,11 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** The ledger without its end: a member that stops leaves it to the others. */
-function shared(ledger: LedgerAccess): LedgerAccess {
+/** The ledger without its end: a member that stops leaves it to the others. Blocks before `blocksFrom` are not at hand. */
+function shared(ledger: LedgerAccess, blocksFrom = 1): LedgerAccess {
   const methods = {
     close: async (): Promise<void> => undefined,
+    blockEvents: async (height: number) => (height < blocksFrom ? undefined : await ledger.blockEvents(height)),
   };
   return new Proxy(ledger, {
     get(target, name) {
@@ -90,14 +91,17 @@ export class Member {
     return this.#node;
   }
 
-  /** `clockAheadMs`: how wrong the clock of its machine is. */
-  async start(clockAheadMs = 0): Promise<void> {
+  /**
+   * `clockAheadMs`: how wrong the clock of its machine is. `blocksFrom`: its ledger began with a snapshot before this
+   * block.
+   */
+  async start({ clockAheadMs = 0, blocksFrom = 1 } = {}): Promise<void> {
     this.#node = await startNode({
       dataDir: this.dataDir,
       port: this.port,
       checkResponses: true,
       log: createLog('info', { write: (line) => void this.logLines.push(line) }),
-      openLedger: async () => shared(this.#ledger),
+      openLedger: async () => shared(this.#ledger, blocksFrom),
       clockMs: () => Date.now() + clockAheadMs,
       tls: this.#tls,
       peers: { ca: this.#ca },

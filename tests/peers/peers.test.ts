@@ -214,7 +214,7 @@ describe('R-LED-8 no delivery is lost', () => {
     await patient.grant({ grantees: [{ kind: 'person', id: doctor.did }] });
     for (const clockAheadMs of [10_000, -10_000]) {
       await clinic.stop();
-      await clinic.start(clockAheadMs);
+      await clinic.start({ clockAheadMs });
       const token = await readOrganization(clinic.dataDir, 'clinic').keys.token({
         ...{ chain, subject: { kind: 'practitioner', id: doctor.did }, roles: ['doctor'], purpose: 'TREAT' },
         nowMs: Date.now() + clockAheadMs,
@@ -228,6 +228,29 @@ describe('R-LED-8 no delivery is lost', () => {
     await clinic.start();
     const id = await ask();
     await until(() => hasRequest(id), 'the request');
+  });
+
+  test('a custodian whose ledger was lost and began with a snapshot misses no request and no emergency', async () => {
+    const stranger = await patientOf(hospital);
+    const licence = {
+      practitioner: doctor.did,
+      profession: 'doctor',
+      status: 'active',
+      untilMs: Date.now() + 86_400_000,
+    };
+    await members.get('regulator').execute({ type: 'identity/setLicence', ...licence });
+    await hospital.stop();
+    const id = await ask();
+    const body = { custodian: 'hospital', patient: stranger.did, reasonCode: 'ETREAT', reasonText: canary };
+    expect((await askedAt(clinic, '/org/clinic/break-glass', body)).status).toBe(201);
+    await hospital.start({ blocksFrom: clinic.node.ledger.head().height + 1 });
+    await clinic.execute({ type: 'kernel/stamp', digest: toBase64url(randomBytes(32)) });
+    await until(() => hasRequest(id), 'the request that is in no block here');
+    expect((await readAtHospital(`Patient/${stranger.id}`)).status).toBe(200);
+    const notices = hospital.node.organizations.get('hospital')!.notices.after('organization', 0);
+    expect(notices.filter(({ type }) => type === 'ledger/Gap')).toHaveLength(1);
+    await hospital.stop();
+    await hospital.start();
   });
 
   test('an address that changes on the ledger is used from the next block on', async () => {
