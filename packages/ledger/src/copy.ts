@@ -47,7 +47,8 @@ async function copyDurably(from: string, to: string, bytes?: number): Promise<vo
   await sync(to);
 }
 
-async function copyBlocks({ scan }: CopySource, to: string, last: LogLocation | undefined): Promise<void> {
+/** The log up to and with the block at `last`, into a new directory. */
+export async function copyBlocksUntil(scan: LogScan, to: string, last: LogLocation | undefined): Promise<void> {
   await mkdir(to, { recursive: true });
   if (last === undefined) return;
   for (const segment of listSegments(scan.files, scan.dir).filter((one) => one <= last.segment)) {
@@ -69,7 +70,7 @@ export async function copyLedger(source: CopySource, to: string, pinned: (head: 
   const head = source.head();
   const last = source.state.location(head.height);
   pinned(head);
-  await copyBlocks(source, target.blocks, last);
+  await copyBlocksUntil(source.scan, target.blocks, last);
   await copyDurably(from.genesis, target.genesis);
   await copyDurably(from.chain, target.chain);
   return head;

@@ -26,6 +26,7 @@ export const LedgerErrorCodes = {
   refused: 440,
   blockOutOfOrder: 441,
   upgradeNeeded: 442,
+  rollbackUnable: 443,
   snapshotInvalid: 450,
   snapshotOtherFormat: 451,
   snapshotOtherChain: 452,
@@ -68,6 +69,7 @@ const ADVICE: Record<LedgerErrorName, string> = {
   upgradeNeeded:
     'the chain went over to a version that this program does not know; install the release that was announced and start ' +
     'it on the same directory, in which nothing was changed',
+  rollbackUnable: 'the blocks from genesis on are not all here; take the state from other members instead',
   snapshotInvalid: 'the snapshot does not match the state that the chain proves; take another one',
   snapshotOtherFormat: 'this snapshot has another version of the format; take one of this version',
   snapshotOtherChain: 'this snapshot is of another chain or another height; take one of this chain',

@@ -37,6 +37,7 @@ export type { LedgerMeasures } from './measures.ts';
 export { type LedgerMeasurement, type LedgerPhase, ledgerPhases } from './meter.ts';
 export type { OpenOptions } from './open.ts';
 export type { Report } from './replay.ts';
+export { canRollBack, rollBack } from './rollback.ts';
 export { type Manifest, type Snapshot, type TrustedState, trustedStateOf } from './snapshot/manifest.ts';
 export { type RestoreOptions, SnapshotRestore } from './snapshot/restore.ts';
 export type { Snapshots } from './snapshot/snapshots.ts';

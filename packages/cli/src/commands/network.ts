@@ -19,6 +19,7 @@ import { prepareResync, type ResyncSource, resyncSources } from '../network/resy
 import { runNetwork, stopNetwork, waitFor } from '../network/run-network.ts';
 import { addExportGenesis } from './network-export.ts';
 import { addJoin } from './network-join.ts';
+import { addRollback } from './network-rollback.ts';
 import { signalled } from './node-options.ts';
 
 interface NetworkOptions extends GlobalOptions {
@@ -202,6 +203,7 @@ export const addNetwork: AddCommand = (program, cli) => {
   addOthers(command, cli);
   addExportGenesis(command, cli);
   addJoin(command, cli);
+  addRollback(command, cli);
   command
     .command('install')
     .summary(`install CometBFT ${cometVersion}`)

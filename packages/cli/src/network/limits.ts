@@ -23,3 +23,5 @@ export const blocksPushedMax = 64;
 export const diskFreeBytesMin = 32 * 1024 * 1024;
 export const diskFreeBytesAgain = 48 * 1024 * 1024;
 export const diskWatchMs = 500;
+/** CometBFT opens its stores and writes one state. */
+export const rollbackTimeoutMs = 60_000;
