@@ -22,6 +22,7 @@ import {
   openEmbeddedLedger,
   type RunningNode,
   recordsOf,
+  type Store,
   sandboxMembers,
   startNode,
 } from '@salus/server';
@@ -139,6 +140,12 @@ export class Member {
     const organization = this.node.organizations.get(this.slug);
     if (organization === undefined) throw new Error('no organisation');
     await organization.execute([message]);
+  }
+
+  store(): Store {
+    const organization = this.node.organizations.get(this.slug);
+    if (organization === undefined) throw new Error('no organisation');
+    return organization.store;
   }
 
   desk() {

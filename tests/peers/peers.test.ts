@@ -88,6 +88,12 @@ async function ask(): Promise<string> {
   return answer.id;
 }
 
+function clinicPending(): number {
+  const sql =
+    'SELECT count(*) AS n FROM peer_outbox AS o JOIN peer_links AS l ON o.peer = l.peer WHERE o.sequence > l.acknowledged';
+  return Number(clinic.store().get(sql)?.n);
+}
+
 const hasRequest = (id: string): boolean => hospital.records().content.get('request', id) !== undefined;
 
 interface Delivery {
@@ -228,6 +234,22 @@ describe('R-LED-8 no delivery is lost', () => {
     await clinic.start();
     const id = await ask();
     await until(() => hasRequest(id), 'the request');
+  });
+
+  test('a receiver that was restored from a backup gets again what came since, without anything new to send', async () => {
+    const id = await ask();
+    await until(() => hasRequest(id), 'the request');
+    const upTo = (): number =>
+      Number(hospital.store().get('SELECT up_to FROM peer_inbox WHERE peer = ?', didOf(clinic))?.up_to);
+    await until(() => clinicPending() === 0, 'its confirmation');
+    const before = upTo();
+    hospital
+      .store()
+      .prepare('UPDATE peer_inbox SET up_to = ? WHERE peer = ?')
+      .run(before - 2, didOf(clinic));
+    await hospital.stop();
+    await hospital.start();
+    await until(() => upTo() === before, 'what it had before');
   });
 
   test('a custodian whose ledger was lost and began with a snapshot misses no request and no emergency', async () => {

@@ -7,6 +7,12 @@ import { sealedBytesMax } from './wallet.ts';
 const deliveryOverheadBytes = 4_096;
 const bySlug = Type.Object({ slug: Slug });
 const Sequence = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+const Epoch = Type.String({ pattern: '^[A-Za-z0-9_-]{22}$', description: 'chosen anew when numbers begin anew' });
+const UpTo = Type.Integer({
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: 'none up to this one is missing',
+});
 const closed = { additionalProperties: false };
 
 /** From one member's node to another's: each call has a token of its own, bound to it and good for one use. */
@@ -24,7 +30,7 @@ export const peerRoutes = {
     params: bySlug,
     body: Type.Object(
       {
-        epoch: Type.String({ pattern: '^[A-Za-z0-9_-]{22}$', description: 'chosen anew when numbers begin anew' }),
+        epoch: Epoch,
         sequence: Sequence,
         oldest: Type.Integer({
           minimum: 1,
@@ -40,11 +46,22 @@ export const peerRoutes = {
       200: {
         description: 'kept durably',
         schema: Type.Object({
-          upTo: Type.Integer({ minimum: 0, description: 'none up to this one is missing' }),
+          upTo: UpTo,
           refused: Type.Optional(Type.Integer({ description: 'number of the error: this one is no envelope' })),
         }),
       },
     },
+  }),
+  peerCursor: route({
+    id: 'peerCursor',
+    method: 'POST',
+    path: '/org/{slug}/peers/cursor',
+    summary: 'Tell a member up to where its deliveries are here: after a start, or when a backup was restored',
+    tags: ['peers'],
+    auth: 'member',
+    params: bySlug,
+    body: Type.Object({ epoch: Epoch, upTo: UpTo }, closed),
+    responses: { 200: { description: 'it goes on from there', schema: Type.Object({ ok: Type.Boolean() }) } },
   }),
   peerHistory: route({
     id: 'peerHistory',

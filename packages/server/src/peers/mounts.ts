@@ -40,6 +40,13 @@ export function mountPeers(context: NodeContext, desks: ReadonlyMap<string, Acce
     const { envelope, ...place } = body;
     return await peers.receive(desk.records.organization, organization.did, place, envelope);
   });
+  mounter.mount(routes.peerCursor, async ({ params, body, requester }) => {
+    const desk = deskOf(params.slug);
+    const { organization, subject } = requirePeer(requester, desk.did);
+    if (subject.kind !== 'system') throw new ApiFault(ApiErrorCodes.tokenNotAllowed);
+    await peers.hear(desk.records.organization, organization.did, body.epoch, body.upTo);
+    return { ok: true };
+  });
   mounter.mount(routes.peerHistory, async ({ params, body, requester, reply }) => {
     const { did, records } = deskOf(params.slug);
     const peer = requirePeer(requester, did);

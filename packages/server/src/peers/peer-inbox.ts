@@ -36,6 +36,16 @@ export class PeerInbox {
     return Number(this.#store.get('SELECT up_to FROM peer_inbox WHERE peer = ?', sender)?.up_to ?? 0);
   }
 
+  /** Where every sender stands. */
+  cursors(): { sender: Did; epoch: string; upTo: number }[] {
+    const rows = this.#store.all('SELECT * FROM peer_inbox');
+    return rows.map(({ peer, epoch, up_to: upTo }) => ({
+      sender: String(peer) as Did,
+      epoch: String(epoch),
+      upTo: Number(upTo),
+    }));
+  }
+
   /** Moves the cursor past a delivery whose content is durable. */
   async take(sender: Did, place: Place): Promise<Taken> {
     return await this.#store.commit(() => {

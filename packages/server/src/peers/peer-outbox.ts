@@ -78,6 +78,14 @@ export class PeerOutbox {
     this.#pauses.get(peer)?.();
   }
 
+  /** A member says by itself up to where it has everything; of another epoch it says nothing that counts here. */
+  async hear(peer: Did, epoch: string, upTo: number): Promise<void> {
+    if (this.#parts.store.get('SELECT peer FROM peer_links WHERE peer = ?', peer) === undefined) return;
+    await this.#acknowledge(peer, epoch, upTo);
+    this.hurry(peer);
+    this.#run(peer);
+  }
+
   /** Deliveries that a member has not confirmed. */
   pending(peer: Did): number {
     const { acknowledged } = this.#link(peer);

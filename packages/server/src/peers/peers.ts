@@ -11,6 +11,7 @@ import { staffDid } from '../orgs/staff.ts';
 import { hasUnfaithfulNumber, parseFaithfully, stringifyFaithfully } from '../records/faithful-json.ts';
 import type { WireAnswer } from './connection.ts';
 import { PeerErrorCodes } from './errors.ts';
+import { greet } from './greeting.ts';
 import { PeerClient, type Speaker } from './peer-client.ts';
 import { PeerInbox, type Place } from './peer-inbox.ts';
 import { type Delivery, PeerOutbox } from './peer-outbox.ts';
@@ -81,6 +82,8 @@ export class Peers {
   readonly #exchange: Exchange;
   readonly #client: PeerClient;
   readonly #posts = new Map<string, Post>();
+  readonly #abort = new AbortController();
+  readonly #greetings: Promise<void>[] = [];
 
   constructor(context: NodeContext, exchange: Exchange) {
     const { chain, reader, clockMs, peerPolicy } = context;
@@ -106,11 +109,29 @@ export class Peers {
     return { outbox, inbox: new PeerInbox(store) };
   }
 
+  /** Goes on sending, and tells those who send what is here: it may be less than they know of, after a restore. */
   start(): void {
-    for (const { outbox } of this.#posts.values()) outbox.start();
+    for (const [slug, { outbox, inbox }] of this.#posts) {
+      outbox.start();
+      const from = this.#context.organizations.get(slug);
+      if (from === undefined) continue;
+      for (const { sender, ...cursor } of inbox.cursors()) {
+        this.#greetings.push(greet(() => this.#tell(from, sender, cursor), this.#abort.signal));
+      }
+    }
+  }
+
+  async #tell(from: Organization, to: Did, cursor: { epoch: string; upTo: number }): Promise<void> {
+    const { status } = await this.#client.call({
+      ...{ from, to, subject: { kind: 'system' }, method: 'POST', path: '/peers/cursor' },
+      ...{ body: utf8(JSON.stringify(cursor)), timeMsMax: deliveryTimeMsMax, answerBytesMax: receiptBytesMax },
+    });
+    if (status !== statusOk) throw this.unfit();
   }
 
   async close(): Promise<void> {
+    this.#abort.abort();
+    await Promise.all(this.#greetings);
     await Promise.all([...this.#posts.values()].map(({ outbox }) => outbox.close()));
   }
 
@@ -171,6 +192,11 @@ export class Peers {
       await organization.notices.emit({ topic: organizationTopic, type: 'peers/Gap', data });
     }
     return { upTo, ...(refused !== undefined && { refused }) };
+  }
+
+  /** A member says up to where it has what an organisation of this node sent. */
+  async hear(organization: Organization, member: Did, epoch: string, upTo: number): Promise<void> {
+    await this.#posts.get(organization.profile.slug)?.outbox.hear(member, epoch, upTo);
   }
 
   /** Somebody of an organisation, by the DID and the name under which other members may know them. */
