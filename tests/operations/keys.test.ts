@@ -126,4 +126,16 @@ describe('R-IDN-2 keys of a running node', () => {
     expect(unheard).toMatchObject({ code: 0, value: { live: false } });
     expect(await signsWith()).toBe('sign-3');
   });
+
+  it('a key with an end is told of in time, by salus status, as the ledger has it', async () => {
+    const rotate = ['rotate', '--purpose', 'authenticate', '--overlap', '0'];
+    expect((await onLedger(...rotate, '--valid-for', '90d')).code).toBe(0);
+    expect(node.status().expiring).toEqual([]);
+    expect((await onLedger(...rotate, '--valid-for', '6d')).code).toBe(0);
+    const out: string[] = [];
+    await run(['status', '--url', node.url], { out: (text) => void out.push(text), err: () => undefined });
+    expect(out.join('')).toMatch(/critical: hospital: the authenticate key auth-\d+ ends on \d{4}-/);
+    expect((await onLedger(...rotate)).code).toBe(0);
+    expect(node.status().expiring).toEqual([]);
+  });
 });

@@ -32,7 +32,11 @@ interface RevokeOptions extends LedgerKeyOptions {
   reason: string;
 }
 
-interface RotateOptions extends LedgerKeyOptions {
+interface ValidityOptions extends LedgerKeyOptions {
+  validFor?: number;
+}
+
+interface RotateOptions extends ValidityOptions {
   purpose: KeyPurpose;
   overlap: number;
 }
@@ -40,6 +44,19 @@ interface RotateOptions extends LedgerKeyOptions {
 /** What was signed or made with the old key and is on its way still counts. */
 const overlapMsDefault = 600_000;
 const reasons = ['lost', 'stolen', 'superseded', 'ended'];
+
+function validityOption(): Option {
+  const parser = durationOption('--valid-for');
+  return new Option('--valid-for <duration>', 'the ledger ends the key after this: 365d; no end by default').argParser(
+    parser,
+  );
+}
+
+/** A key as the ledger registers it, with its end where it has one. */
+function specOf(key: StoredKey, { validFor }: ValidityOptions, blockTimeMs: number): JsonValue {
+  const end = validFor === undefined ? {} : { expiresMs: Math.max(Date.now(), blockTimeMs) + validFor };
+  return { ...keySpec(key), ...end } as unknown as JsonValue;
+}
 
 function keyNamed(organization: OfflineOrganization, name: string, state: KeyState): StoredKey {
   const key = organization.keys.all.find((one) => one.name === name);
@@ -111,15 +128,17 @@ export function addRegister(parent: Command, cli: Cli): void {
     .summary('put a key that was made here on the ledger')
     .argument('<name>', 'name of the key, as sign-2')
     .requiredOption('--org <slug>', 'organisation')
+    .addOption(validityOption())
     .option('--url <url>', 'address of the node', urlDefault)
     .addHelpText('after', examples('salus key register sign-2 --org hospital'))
     .action(
-      cli.action<LedgerKeyOptions, [string]>(async (options, name) => {
+      cli.action<ValidityOptions, [string]>(async (options, name) => {
         const organization = readOrganization(options.data, options.org);
         const key = keyNamed(organization, name, 'pending');
         const participant = organization.keys.profile.did;
-        const message = { type: 'identity/addKey', participant, key: keySpec(key) as unknown as JsonValue };
         const client = createClient({ baseUrl: options.url });
+        const { blockTimeMs } = await client.status();
+        const message = { type: 'identity/addKey', participant, key: specOf(key, options, blockTimeMs) };
         const isThere = await isRegistered(client, organization, key);
         const transaction = isThere ? undefined : await submit(organization, client, message);
         setKeyState(organization.keysDirectory, key, 'registered');
@@ -169,6 +188,7 @@ export function addRotate(parent: Command, cli: Cli): void {
         .argParser(durationOption('--overlap'))
         .default(overlapMsDefault, '10m'),
     )
+    .addOption(validityOption())
     .option('--url <url>', 'address of the node', urlDefault)
     .addHelpText(
       'after',
@@ -190,7 +210,7 @@ export function addRotate(parent: Command, cli: Cli): void {
         const participant = keys.profile.did;
         const until: Record<string, JsonValue> =
           overlap === 0 ? {} : { oldUntilMs: Math.max(Date.now(), blockTimeMs) + overlap };
-        const spec = keySpec(key) as unknown as JsonValue;
+        const spec = specOf(key, options, blockTimeMs);
         const message = { type: 'identity/rotateKey', participant, name: old.name, key: spec, ...until };
         const transaction = await submit(organization, client, message);
         setKeyState(keysDirectory, key, 'registered');
