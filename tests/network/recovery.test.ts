@@ -65,6 +65,12 @@ function lastSigned(member: TestMember): number {
   return Number((JSON.parse(readFileSync(path, 'utf8')) as { height: string }).height);
 }
 
+/** What a member measures of the consensus, by short name. */
+async function series(member: TestMember): Promise<(name: string) => number> {
+  const text = await (await fetch(`${member.url}/metrics`)).text();
+  return (name) => Number(new RegExp(`^salus_consensus_${name} (\\S+)$`, 'm').exec(text)?.[1]);
+}
+
 async function stampsUntil(members: readonly TestMember[], height: number): Promise<void> {
   const [first] = members as [TestMember];
   while ((await first.height()) < height) await first.commit(await first.stamp());
@@ -81,7 +87,7 @@ describe('R-LED-8 a member that somebody else encrypted', () => {
     const [hospital, clinic, ...rest] = network.members as [TestMember, TestMember, ...TestMember[]];
     const others = [hospital, ...rest];
     const { dataDir } = clinic.member;
-    await clinic.commit(
+    const registered = await clinic.commit(
       await clinic.sign([{ type: 'identity/registerPractitioner', did: doctorDid, roles: ['doctor'] }]),
     );
     const made = bundleOf([patientOf('p1'), observationOf('o-1', 'p1'), observationOf('o-2', 'p1')]);
@@ -114,6 +120,9 @@ describe('R-LED-8 a member that somebody else encrypted', () => {
     expect(votedUpTo).toBeGreaterThan(backup.height);
     rmSync(dataDir, { recursive: true });
     await stampsUntil(others, snapshotEveryBlocks + 5);
+    const without = await series(hospital);
+    expect([without('peers'), without('validators'), without('missing_validators')]).toEqual([2, 4, 1]);
+    expect([without('up'), without('validator_power'), without('catching_up')]).toEqual([1, 10, 0]);
 
     const restore = ['restore', '--from', at('backup'), '--data', dataDir, '--keys'];
     cpSync(at('escrow'), at('short'), { recursive: true });
@@ -149,10 +158,10 @@ describe('R-LED-8 a member that somebody else encrypted', () => {
     await network.reaches(own + 1);
     await network.sameBlocks(own);
     expect((await fetch(`${hospital.url}/api/transactions/${hash}`)).status).toBe(200);
-    for (const { url } of network.members) {
-      const metrics = await (await fetch(`${url}/metrics`)).text();
-      expect(/^salus_consensus_evidence_total (\d+)$/m.exec(metrics)?.[1]).toBe('0');
-      expect(/^salus_consensus_peers (\d+)$/m.exec(metrics)?.[1]).toBe('3');
+    expect((await fetch(`${clinic.url}/api/transactions/${registered.hash}/receipt`)).status).toBe(200);
+    for (const member of network.members) {
+      const now = await series(member);
+      expect([now('evidence_total'), now('peers'), now('validators')]).toEqual([0, 3, 4]);
     }
     const status = await json<{ ok: boolean }>('network', 'status', '--dir', network.dir);
     expect(status.ok).toBe(true);
