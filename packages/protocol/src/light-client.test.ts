@@ -141,6 +141,17 @@ describe('R-LED-2 R-LED-3 LightClient refuses', () => {
     expect((await client.verify(4, nowMs + 60_000)).header.height).toBe(4);
   });
 
+  it('sources without the blocks from before a handover, unless the handover leads from the anchor', async () => {
+    const later = (handovers?: Handover[]) => source(every.slice(3), handovers);
+    const begin = (named?: Handover[]) => open({ primary: later(named), witnesses: [later(named)] });
+    await expectRefused(() => begin(), 'providerBlockMissing');
+    const stranger = growing(fixtureKey('stranger', 1));
+    await expectRefused(() => begin([stranger.handover]), 'lightTrustMissing');
+    const client = await begin([handover]);
+    expect((await client.trusted())?.header.height).toBe(3);
+    expect((await client.verify(9, nowMs)).header.height).toBe(9);
+  });
+
   it('a height that nobody has, and blocks that nobody confirms', async () => {
     const client = await open();
     await expectRefused(() => client.verify(16, nowMs), 'providerHeightTooHigh');

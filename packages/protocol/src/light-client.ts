@@ -7,10 +7,12 @@ import {
   clockDriftMsDefault,
   isExpired,
   type LightBlock,
+  type TrustedBlock,
   trustBlock,
   trustingPeriodMsDefault,
   verifyAdjacent,
   verifyBackwards,
+  verifyStep,
 } from './light.ts';
 import { compareWithWitness, type DetectorOptions, detectDivergence } from './light-detector.ts';
 import { isProofError, isSameBlock, type LightProvider } from './light-provider.ts';
@@ -135,7 +137,8 @@ export class LightClient {
   async #begin(options: DetectorOptions): Promise<void> {
     const anchor = trustAnchor(this.#anchor);
     const own = await this.#blockOfAnchor();
-    const block = own ?? (await this.#sources.block(anchor.height + 1));
+    const block = own ?? (await this.#firstBlock(anchor, options));
+    if (!block) return;
     if (own) {
       const isNamed = equalBytes(headerHash(own.header), anchor.headerHash);
       const isNext = equalBytes(own.header.nextValidatorsHash, anchor.nextValidatorsHash);
@@ -149,6 +152,24 @@ export class LightClient {
     }
     await this.#compareFirst(block, options);
     await this.#save(block);
+  }
+
+  /**
+   * The block after the anchor. Members of a network that a chain was handed over to have none from before: then the last
+   * block that the handover carries is what trust begins with, and undefined is given.
+   */
+  async #firstBlock(anchor: TrustedBlock, options: DetectorOptions): Promise<LightBlock | undefined> {
+    try {
+      return await this.#sources.block(anchor.height + 1);
+    } catch (error) {
+      if (!isProofError(error, 'providerBlockMissing')) throw error;
+      const later = (await handoversOf(this.#sources.primary)).filter(({ last }) => last.header.height > anchor.height);
+      const [first] = later.sort((one, other) => one.next.height - other.next.height);
+      if (!first) throw error;
+      verifyStep(anchor, first.last, options);
+      await this.#save(first.last);
+      return undefined;
+    }
   }
 
   async #blockOfAnchor(): Promise<LightBlock | undefined> {
