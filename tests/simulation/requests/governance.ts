@@ -11,11 +11,11 @@ export class GovernanceRequests extends Requests {
   any(nowMs: number): Wish {
     return this.random.weighted<() => Wish>([
       [4, () => this.#propose()],
-      [14, () => this.#vote(nowMs)],
-      [7, () => this.#execute(nowMs)],
+      [13, () => this.#vote(nowMs)],
+      [this.#isDecided(nowMs) ? 12 : 2, () => this.#execute(nowMs)],
       [1, () => this.#onProposal('withdraw')],
       [2, () => this.#publish()],
-      [this.random.chance(0.08) ? 2 : 0, () => this.#emergency()],
+      [this.random.chance(0.3) ? 1 : 0, () => this.#emergency()],
       [1, () => this.#ratify()],
     ])();
   }
@@ -138,7 +138,8 @@ export class GovernanceRequests extends Requests {
   #named(filter: (number: string) => boolean): { proposal: number; digest: string; number: string } {
     const { proposals } = this.model.governance;
     const open = proposals.keys().filter((number) => !proposals.get(number)?.outcome && filter(number));
-    const some = open.length > 0 ? open : proposals.keys();
+    // Together, so that some of them find their majority.
+    const some = open.length > 0 ? open.slice(-2) : proposals.keys();
     const number = some.length > 0 ? this.random.pick(some) : '0';
     const digest = proposals.get(number)?.digest ?? this.digest();
     return {
@@ -156,6 +157,12 @@ export class GovernanceRequests extends Requests {
       return this.wish({ type: 'governance/veto', proposal, digest, reason: this.digest() }, by);
     const choice = this.random.pick(['yes', 'yes', 'yes', 'yes', 'yes', 'no', 'abstain']);
     return this.wish({ type: 'governance/vote', proposal, digest, choice }, by);
+  }
+
+  #isDecided(nowMs: number): boolean {
+    const { governance } = this.model;
+    const rows = governance.proposals.entries().slice(-8);
+    return rows.some(([number, row]) => governance.statusOf(number, row, nowMs) === 'adopted');
   }
 
   #execute(nowMs: number): Wish {
@@ -185,7 +192,9 @@ export class GovernanceRequests extends Requests {
 
   #emergency(): Wish {
     const [first, second] = this.random.shuffled(this.model.governance.members.keys());
-    const member = this.#member();
+    // Whoever holds patients is suspended seldom: nobody else could go on.
+    const others = this.model.governance.members.keys().slice(4);
+    const member = this.random.chance(0.9) ? this.random.pick(others) : this.#member();
     return this.wish({ type: 'governance/suspendInEmergency', member, reason: this.digest() }, first!, second!);
   }
 
