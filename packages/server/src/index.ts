@@ -38,4 +38,3 @@ export { staffDid } from './orgs/staff.ts';
 export { OrganizationRecords } from './records/organization-records.ts';
 export { recordsOf, recordsPart } from './records/records-part.ts';
 export * from './store/database.ts';
-export * from './store/outbox.ts';

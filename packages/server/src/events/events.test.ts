@@ -93,6 +93,23 @@ describe('R-LED-1 events of committed blocks', () => {
     expect([response.status, ((await response.json()) as { code: number }).code]).toEqual([400, 632]);
   });
 
+  test('a ledger without its first blocks says so, instead of beginning later', async () => {
+    while (node.ledger.head().height < 80) await submit();
+    const whole = node.ledger.blockEvents.bind(node.ledger);
+    node.ledger.blockEvents = async (height) => (height < 7 ? undefined : await whole(height));
+    try {
+      for (const query of ['from=genesis', 'lastEventId=6.0']) {
+        const response = await fetch(`${node.node.url}/api/events?${query}`);
+        const { code, detail } = (await response.json()) as { code: number; detail: string };
+        expect([response.status, code, detail]).toEqual([400, 632, expect.stringContaining('before 7')]);
+      }
+      const [first] = await take({ count: 1, lastEventId: '7.0' });
+      expect(first?.id).toBe('7.1');
+    } finally {
+      node.ledger.blockEvents = whole;
+    }
+  });
+
   test('heartbeats keep an idle stream open, and stopping the node ends it', async () => {
     const response = await fetch(`${node.node.url}/api/events`);
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();

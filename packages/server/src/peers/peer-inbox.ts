@@ -63,6 +63,6 @@ export class PeerInbox {
 function next(before: number, { sequence, oldest }: Place): Taken {
   if (sequence === before + 1) return { upTo: sequence };
   // The sender still has what is missing, or it is a repetition: it goes on from where nothing is missing.
-  if (sequence <= before || oldest <= before + 1 || sequence !== oldest) return { upTo: before };
+  if (sequence <= before || sequence !== oldest) return { upTo: before };
   return { upTo: sequence, gap: { from: before + 1, to: oldest - 1 } };
 }

@@ -3,7 +3,6 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { temporaryDirectory } from '../testing/test-node.ts';
 import { openStore, type Store } from './database.ts';
 import { organizationMigrations } from './migrations.ts';
-import { attemptsMax, Outbox, type OutboxEntry } from './outbox.ts';
 
 let directory: ReturnType<typeof temporaryDirectory>;
 let file: string;
@@ -81,46 +80,5 @@ describe('R-PPL-5 migrations', () => {
     expect(() => reopen([...organizationMigrations, broken])).toThrow();
     store = openStore({ file, migrations: organizationMigrations });
     expect(store.get("SELECT name FROM sqlite_master WHERE name = 'half'")).toBeUndefined();
-  });
-});
-
-describe('R-LED-8 outbox', () => {
-  const text = (entries: OutboxEntry[]) => entries.map((entry) => Buffer.from(entry.payload).toString());
-  const add = (outbox: Outbox, ...payloads: string[]) =>
-    store.commit(() => payloads.map((payload) => outbox.add(Buffer.from(payload))));
-
-  test('delivers in order, once each when delivery succeeds', async () => {
-    const outbox = new Outbox(store, 'q');
-    await add(outbox, 'a', 'b');
-    await add(new Outbox(store, 'other'), 'x');
-    const sent: string[] = [];
-    const send = async (entries: OutboxEntry[]) => void sent.push(...text(entries));
-    expect(await outbox.deliver(send, 1)).toBe(2);
-    expect(await outbox.deliver(send, 2)).toBe(0);
-    expect([sent, outbox.pending()]).toEqual([['a', 'b'], 0]);
-  });
-
-  test('an entry that was not written with its cause does not exist', async () => {
-    const outbox = new Outbox(store, 'q');
-    const work = store.commit(() => {
-      outbox.add(Buffer.from('a'));
-      throw new Error('cause failed');
-    });
-    await expect(work).rejects.toThrow('cause failed');
-    expect(outbox.pending()).toBe(0);
-  });
-
-  test('keeps what failed, waits longer each time, and sets aside what never succeeds', async () => {
-    const outbox = new Outbox(store, 'q');
-    await add(outbox, 'a');
-    const fail = async () => {
-      throw new Error('down');
-    };
-    await expect(outbox.deliver(fail, 0)).rejects.toThrow('down');
-    expect(await outbox.deliver(fail, 499)).toBe(0);
-    let nowMs = 500;
-    for (let n = 1; n < attemptsMax; n += 1, nowMs += 60_000) await outbox.deliver(fail, nowMs).catch(() => undefined);
-    expect(await outbox.deliver(fail, nowMs)).toBe(0);
-    expect([text(outbox.stuck()), outbox.pending()]).toEqual([['a'], 1]);
   });
 });

@@ -57,6 +57,14 @@ function startOf(cursor: string | undefined, from: string | undefined, head: num
   return { height: seen.height, index: seen.index + 1 };
 }
 
+/** A ledger that began with a snapshot has no block before it: who wants those must not take what follows for all. */
+async function refuseGap(feed: BlockFeed, { height }: Position): Promise<void> {
+  if (height > feed.head() || (await feed.block(height)) !== undefined) return;
+  const first = await feed.firstAbove(height);
+  const detail = `Blocks before ${first ?? feed.head() + 1} are not here: ask another member for them.`;
+  throw new ApiFault(ApiErrorCodes.cursorInvalid, { detail });
+}
+
 async function sendNotices(stream: EventStream, board: NoticeBoard, topic: string, seen: number): Promise<void> {
   let seq = seen;
   while (!stream.signal.aborted) {
@@ -83,8 +91,9 @@ function noticeStart(cursor: string | undefined, latest: number): number {
 }
 
 export function mountEvents({ mount }: Mounter, { feed, streams, noticeBoard }: EventDependencies): void {
-  mount(routes.ledgerEvents, ({ request, reply, query }) => {
+  mount(routes.ledgerEvents, async ({ request, reply, query }) => {
     const start = startOf(lastEventId(request, query), query.from, feed.head());
+    await refuseGap(feed, start);
     return streams.serve(request, reply, (stream) => sendBlocks(stream, feed, start));
   });
 
