@@ -54,6 +54,7 @@ const callerErrors: readonly [keyof typeof LedgerErrorCodes, number, string][] =
   ['diskFull', 503, 'The disk of the node is full: send it again later; nothing that was acknowledged is lost.'],
   ['degraded', 503, 'The node takes no transactions until its disk has been looked at: use another node.'],
   ['closed', 503, 'The node is stopping: send it again when it runs.'],
+  ['upgradeNeeded', 503, 'The node needs a newer release: use another node until it has it.'],
   ['overloaded', 503, 'Too many transactions are waiting: send it again in a moment.'],
   ['receiptNotReady', 503, 'The block that proves this is not there yet: ask again in a moment.'],
   ['blockNotHere', 404, 'Ask for a height up to the latest; /api/status names it.'],
