@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { NodeOptions } from '@salus/server';
 import { type Command, Option } from 'commander';
 import { usageFault } from '../cli.ts';
+import { certificateFiles } from '../network/addresses.ts';
 
 export interface ConnectionOptions {
   tlsCert?: string;
@@ -27,8 +28,15 @@ export function connectionOptions(command: Command): Command {
     );
 }
 
-/** What the options say, with the files read. */
-export function connectionsOf(options: ConnectionOptions): Pick<NodeOptions, 'tls' | 'peers'> {
+/** What `salus network init --tls` put into a member's directory. */
+function own(dataDir: string): ConnectionOptions {
+  const { certificate: tlsCert, key: tlsKey, authority: peerCa } = certificateFiles(dataDir);
+  return existsSync(tlsCert) ? { tlsCert, tlsKey, ...(existsSync(peerCa) && { peerCa }) } : {};
+}
+
+/** What the options say, with the files read; a certificate in the data directory counts where none is named. */
+export function connectionsOf(given: ConnectionOptions & { data: string }): Pick<NodeOptions, 'tls' | 'peers'> {
+  const options = given.tlsCert === undefined && given.tlsKey === undefined ? { ...own(given.data), ...given } : given;
   const { tlsCert, tlsKey, peerCa, peerNetworks, plainPeers } = options;
   if ((tlsCert === undefined) !== (tlsKey === undefined)) throw usageFault('--tls-cert and --tls-key go together.');
   const read = (file: string): string => readFileSync(file, 'utf8');

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import tls from 'node:tls';
 import type { Network, NetworkMember } from './network-directory.ts';
 
@@ -12,16 +12,19 @@ export function authorityKeyFile(dir: string): string {
   return join(dir, 'authority-key.pem');
 }
 
-/** A member's certificate and its key. */
-export function certificateFiles(dataDir: string): { certificate: string; key: string } {
-  return { certificate: join(dataDir, 'tls', 'certificate.pem'), key: join(dataDir, 'tls', 'key.pem') };
+/** A member's certificate, its key, and the authority of the others' certificates. */
+export function certificateFiles(dataDir: string): { certificate: string; key: string; authority: string } {
+  const dir = join(dataDir, 'tls');
+  return {
+    certificate: join(dir, 'certificate.pem'),
+    key: join(dir, 'key.pem'),
+    authority: join(dir, 'authority.pem'),
+  };
 }
 
 /** How a member of a network on one machine speaks with the others: HTTPS where it has a certificate. */
 export function connectionFlags(dataDir: string): string[] {
-  const { certificate, key } = certificateFiles(dataDir);
-  if (!existsSync(certificate)) return ['--plain-peers'];
-  return ['--tls-cert', certificate, '--tls-key', key, '--peer-ca', authorityFile(dirname(dataDir))];
+  return existsSync(certificateFiles(dataDir).certificate) ? [] : ['--plain-peers'];
 }
 
 /** Where a member's node answers. */

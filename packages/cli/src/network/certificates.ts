@@ -10,7 +10,7 @@ import {
 } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { makeDirectory, writeFileDurably } from '@salus/server';
 import { authorityFile, authorityKeyFile, certificateFiles } from './addresses.ts';
 
@@ -210,5 +210,5 @@ export function certifyMember(
   writeFileDurably(files.key, key);
   writeFileDurably(files.certificate, certificate);
   // A member that is carried to another machine needs to know whom to believe there.
-  writeFileDurably(join(dirname(files.certificate), 'authority.pem'), authority.certificate);
+  writeFileDurably(files.authority, authority.certificate);
 }
