@@ -94,6 +94,7 @@ describe(`R-LED-5 stored bytes of ${source}`, () => {
   let root: string;
   let dataDir: string;
   let needles: string[];
+  let metrics: string;
   const logLines: string[] = [];
 
   beforeAll(async () => {
@@ -118,6 +119,7 @@ describe(`R-LED-5 stored bytes of ${source}`, () => {
     }
     const answers = await readAll(node, dataDir, ids.slice(-6));
     expect(answers.some((text) => text.includes('"resourceType":"Patient"'))).toBe(true);
+    metrics = await (await fetch(`${node.url}/metrics`)).text();
     await node.stop();
   });
 
@@ -135,6 +137,13 @@ describe(`R-LED-5 stored bytes of ${source}`, () => {
     const scanner = new ByteScanner([...needles, canary]);
     scanner.scan(Buffer.from(logLines.join('\n')), 'log');
     expect(logLines.length).toBeGreaterThan(10);
+    expect(scanner.findings.slice(0, 5)).toEqual([]);
+  });
+
+  it('nor do the metrics', () => {
+    const scanner = new ByteScanner([...needles, canary]);
+    scanner.scan(Buffer.from(metrics), 'metrics');
+    expect(metrics).toContain('salus_http_request_duration_seconds_bucket');
     expect(scanner.findings.slice(0, 5)).toEqual([]);
   });
 

@@ -13,6 +13,7 @@ import { selfSigned } from '../testing/certificate.ts';
 import { temporaryDirectory } from '../testing/test-node.ts';
 import { certificateExpiries } from './certificates.ts';
 import { expiryCriticalMs, expiryLevel, expiryWarningMs } from './expiry.ts';
+import { ExpiryWatch } from './expiry-watch.ts';
 
 const dayMs = 86_400_000;
 const validForMs = 60_000;
@@ -85,45 +86,6 @@ describe('R-IDN-1 the end of keys and certificates', () => {
     await stop();
   });
 
-  test('is told in the status, the metrics and the log, by the ledger’s word, of all members; the log only of one’s own', async () => {
-    const running = await start();
-    await limit(running, 'clinic', 'auth-1', 20);
-    const [one, ...others] = running.status().expiring;
-    expect(others).toEqual([]);
-    expect(one).toMatchObject({
-      kind: 'key',
-      organization: 'clinic',
-      purpose: 'authenticate',
-      name: 'auth-2',
-      level: 'warning',
-    });
-    const text = await createClient({ baseUrl: running.url }).metrics();
-    const seconds = Number(
-      /salus_key_expiry_seconds\{organization="clinic",purpose="authenticate"\} (\S+)/.exec(text)?.[1],
-    );
-    expect(seconds).toBeGreaterThan(19 * 86_400);
-    expect(seconds).toBeLessThanOrEqual(20 * 86_400);
-    await stop();
-    aheadMs = 14 * dayMs;
-    const later = await start();
-    expect(later.status().expiring.map(({ level }) => level)).toEqual(['critical']);
-    expect(lines).toMatchObject([
-      { level: 'warn', event: 'key-expires', organization: 'clinic', purpose: 'authenticate', days: 5 },
-    ]);
-    await stop();
-    aheadMs = 21 * dayMs;
-    expect((await start()).status().expiring.map(({ level }) => level)).toEqual(['expired']);
-    expect(lines).toMatchObject([{ event: 'key-expired', organization: 'clinic' }]);
-    await stop();
-    aheadMs = 0;
-  });
-
-  test('is told by the doctor before it is a problem', async () => {
-    const report = await examineDirectory(data);
-    expect(report.warnings).toEqual([expect.stringMatching(/^clinic: the authenticate key auth-2 ends on \d{4}-/)]);
-    expect(report.problems.filter((problem) => problem.includes('ends on'))).toEqual([]);
-  });
-
   test('of certificates is the first among a chain, and a file without one is refused', async () => {
     const long = certificate('long', 400);
     const short = certificate('short', 400, 3);
@@ -143,5 +105,72 @@ describe('R-IDN-1 the end of keys and certificates', () => {
     await expect(start([join(data, 'not-there.pem')])).rejects.toMatchObject(problem);
     const report = await examineDirectory(data, { certificates: [short] });
     expect(report.warnings).toContainEqual(expect.stringMatching(/^the certificate short\.pem ends on /));
+    const ended = await examineDirectory(data, { certificates: [certificate('gone', -1)] });
+    expect(ended.ok).toBe(false);
+    expect(ended.problems).toEqual([expect.stringMatching(/^the certificate gone\.pem ended on /)]);
+  });
+
+  test('is told in the status, the metrics and the log, by the ledger’s word', async () => {
+    const running = await start();
+    await limit(running, 'clinic', 'auth-1', 20);
+    const [one, ...others] = running.status().expiring;
+    expect(others).toEqual([]);
+    expect(one).toMatchObject({
+      kind: 'key',
+      organization: 'clinic',
+      purpose: 'authenticate',
+      name: 'auth-2',
+      level: 'warning',
+    });
+    const text = await createClient({ baseUrl: running.url }).metrics();
+    const seconds = Number(
+      /salus_key_expiry_seconds\{organization="clinic",purpose="authenticate"\} (\S+)/.exec(text)?.[1],
+    );
+    expect(seconds).toBeGreaterThan(19 * 86_400);
+    expect(seconds).toBeLessThanOrEqual(20 * 86_400);
+    await stop();
+  });
+
+  test('is told of all members, and in the log of those that the node serves', async () => {
+    const running = await start();
+    const told: string[] = [];
+    const log = createLog('warn', { write: (line) => void told.push(line) });
+    const watch = (slug: string): ExpiryWatch => {
+      const served = running.members.filter((member) => member.slug === slug);
+      const { reader } = running;
+      return new ExpiryWatch({ reader, served, certificates: [], log, height: () => 1, nowMs: () => Date.now() });
+    };
+    const ofHospital = watch('hospital');
+    expect(ofHospital.expiring().map(({ organization }) => organization)).toEqual(['clinic']);
+    expect(told).toEqual([]);
+    const ofClinic = watch('clinic');
+    expect(told).toHaveLength(1);
+    // The same again within a day is one line.
+    ofClinic.tell();
+    expect(told).toHaveLength(1);
+    ofHospital.close();
+    ofClinic.close();
+    await stop();
+  });
+
+  test('is told by the doctor before it is a problem', async () => {
+    const report = await examineDirectory(data);
+    expect(report.warnings).toEqual([expect.stringMatching(/^clinic: the authenticate key auth-2 ends on \d{4}-/)]);
+    expect(report.problems.filter((problem) => problem.includes('ends on'))).toEqual([]);
+  });
+
+  // Last: blocks carry the time that has passed, and no later start goes back behind them.
+  test('comes nearer as time passes, and is past at last', async () => {
+    aheadMs = 14 * dayMs;
+    const later = await start();
+    expect(later.status().expiring.map(({ level }) => level)).toEqual(['critical']);
+    expect(lines).toMatchObject([
+      { level: 'warn', event: 'key-expires', organization: 'clinic', purpose: 'authenticate', days: 5 },
+    ]);
+    await stop();
+    aheadMs = 21 * dayMs;
+    expect((await start()).status().expiring.map(({ level }) => level)).toEqual(['expired']);
+    expect(lines).toMatchObject([{ event: 'key-expired', organization: 'clinic' }]);
+    await stop();
   });
 });
