@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { createClient } from '@salus/api';
 import { signTransaction } from '@salus/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -129,5 +130,15 @@ describe('metrics of a node', () => {
     expect(age).toBeLessThan(waitingMs / 1000);
     expect(after.get('salus_outbox_pending_entries{organization="clinic"}')).toBe(0);
     expect([...after.keys()].filter((name) => name.includes('did:'))).toEqual([]);
+  });
+
+  test('are those that the alerts of the operating documents name', async () => {
+    const page = readFileSync(new URL('../../../../docs/operating/monitoring.md', import.meta.url), 'utf8');
+    const named = new Set(page.match(/\b(?:salus|nodejs|process)_[a-z0-9_]*[a-z0-9]\b/g));
+    expect(named.size).toBeGreaterThan(20);
+    const text = await createClient({ baseUrl: node.node.url }).metrics();
+    const known = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name));
+    const isKnown = (name: string): boolean => known.has(name.replace(/_count$/, ''));
+    expect([...named].filter((name) => !isKnown(name) && name !== 'salus_consensus')).toEqual([]);
   });
 });
