@@ -13,12 +13,19 @@ export type Tampering = (typeof tamperings)[number];
 
 /** Executes something else than was signed: its results and its state differ from those of the others. */
 function executeOtherwise(): void {
-  const { finalizeBlock } = DurableApplication.prototype;
+  const { prepareProposal, processProposal, finalizeBlock } = DurableApplication.prototype;
   const otherwise = ({ tx, keysUsed }: VerifiedTransaction): VerifiedTransaction => {
     const messages = tx.payload.messages.map((message) =>
       message.type === 'kernel/stamp' ? { ...message, digest: 'Z'.repeat(43) } : message,
     );
     return { tx: { ...tx, payload: { ...tx.payload, messages } }, keysUsed };
+  };
+  // What was executed for a proposal is not executed again.
+  DurableApplication.prototype.prepareProposal = function (candidates, block) {
+    return prepareProposal.call(this, candidates.map(otherwise), block);
+  };
+  DurableApplication.prototype.processProposal = function (transactions, block) {
+    return processProposal.call(this, transactions.map(otherwise), block);
   };
   DurableApplication.prototype.finalizeBlock = function (transactions, block) {
     return finalizeBlock.call(this, transactions.map(otherwise), block);

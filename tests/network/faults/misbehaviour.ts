@@ -2,12 +2,13 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ed25519PublicKey } from '@salus/protocol';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { cometHomeOf } from '../../../packages/cli/src/network/comet-home.ts';
 import { type MemberStatus, networkStatus } from '../../../packages/cli/src/network/network-status.ts';
 import { prepareResync } from '../../../packages/cli/src/network/resync.ts';
-import { type BlockJson, snapshotEveryBlocks, TestMember, TestNetwork } from '../test-network.ts';
+import { type BlockJson, snapshotEveryBlocks, TestMember, type TestNetwork } from '../test-network.ts';
 import { committed, configure, evidenceIn, logged, until } from './fault-network.ts';
+import { isAll, sharedNetwork } from './shared-network.ts';
 import type { Tampering } from './tampered-member.ts';
 
 const entry = fileURLToPath(new URL('tampered-member.ts', import.meta.url));
@@ -17,11 +18,10 @@ let network: TestNetwork;
 let others: TestMember[];
 let four: TestMember;
 beforeAll(async () => {
-  network = await TestNetwork.start(4);
+  network = await sharedNetwork();
   others = network.members.slice(0, 3);
   four = network.members[3]!;
 });
-afterAll(() => network?.stop());
 
 async function statusOf(member: TestMember): Promise<MemberStatus> {
   const { members } = await networkStatus(network.network);
@@ -60,9 +60,12 @@ describe('R-LED-2 R-LED-3 a member whose program was changed', () => {
       expect(refused).toMatchObject({ validator: address, reason: 'a transaction without a good signature' });
     }
     expect(status.faults?.map(({ kind }) => kind)).toContain('proposal-refused');
-    const seenBy = status.faults?.map((fault) => fault.seenBy);
+    const seenBy = status.faults?.flatMap(({ kind, seenBy: by }) => (kind === 'proposal-refused' ? [by] : []));
     expect(seenBy).toEqual(expect.arrayContaining(others.map(({ member }) => member.slug)));
-    for (const member of others) expect((await statusOf(member)).faults).toBeUndefined();
+    for (const member of others) {
+      const { faults = [] } = await statusOf(member);
+      expect(faults.filter(({ kind }) => kind === 'proposal-refused')).toEqual([]);
+    }
     await network.sameBlocks(before);
     await honestAgain();
   });
@@ -92,7 +95,7 @@ describe('R-LED-2 R-LED-3 a member whose program was changed', () => {
     expect((await statusOf(four)).problem).toBeUndefined();
   });
 
-  test('one that withholds transactions and snapshots delays nobody', async () => {
+  test.runIf(isAll)('one that withholds transactions and snapshots delays nobody', async () => {
     const [one, two, three] = others as [TestMember, TestMember, TestMember];
     await four.stop();
     await four.start(tampered('withhold'));
@@ -118,6 +121,10 @@ describe('R-LED-2 R-LED-3 a member whose program was changed', () => {
     await honestAgain();
   });
 });
+
+function signedTwice(member: TestMember): Record<string, unknown>[] {
+  return logged(member, 'validator-misbehaved').filter(({ type }) => type === 1);
+}
 
 /** The same validator a second time: a copy of the stopped member, without what it signed last, at other ports. */
 function twinOf(member: TestMember): TestMember {
@@ -156,14 +163,14 @@ describe('R-LED-2 R-LED-3 a validator that runs twice', () => {
     try {
       await Promise.all([four.start(), twin.start()]);
       await stampUntil('every other member was told of the evidence', others, async () =>
-        others.every((member) => logged(member, 'validator-misbehaved').length > 0),
+        others.every((member) => signedTwice(member).length > 0),
       );
     } finally {
       await twin.stop();
     }
     const status = await statusOf(four);
     for (const member of others) {
-      expect(logged(member, 'validator-misbehaved')[0]).toMatchObject({ type: 1, validator: status.comet?.address });
+      expect(signedTwice(member)[0]).toMatchObject({ validator: status.comet?.address });
       const evidence = await evidenceIn(member, from, await member.height());
       expect(evidence[0]).toMatchObject({ type: 'tendermint/DuplicateVoteEvidence' });
     }

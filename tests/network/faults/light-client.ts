@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import { parseGenesis } from '@salus/contracts';
 import { fromBase64url, ProofErrorCodes, type Validator } from '@salus/protocol';
 import { openDirectory, readSeed } from '@salus/server';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { networkStatus } from '../../../packages/cli/src/network/network-status.ts';
 import { salus } from '../../crash/real-node.ts';
-import { type TestMember, TestNetwork } from '../test-network.ts';
+import type { TestMember, TestNetwork } from '../test-network.ts';
 import { clockPrefix, clocksProblem } from './clocks.ts';
 import { evidenceIn, logged, until } from './fault-network.ts';
 import { Forger, type Forgery } from './forger.ts';
+import { sharedNetwork } from './shared-network.ts';
 
 type Verdict = { ok?: boolean; code?: number; height?: number; headerHash?: string };
 
@@ -29,7 +30,7 @@ let genesisSet: Validator[];
 const forgers: Forger[] = [];
 
 beforeAll(async () => {
-  network = await TestNetwork.start(4);
+  network = await sharedNetwork();
   const [one] = network.members as [TestMember];
   anchor = join(network.dir, 'anchor.json');
   writeFileSync(anchor, Buffer.from(await (await fetch(`${one.url}/api/anchor`)).arrayBuffer()));
@@ -43,7 +44,6 @@ beforeAll(async () => {
 afterEach(async () => {
   await Promise.all(forgers.splice(0).map((forger) => forger.stop()));
 });
-afterAll(() => network?.stop());
 
 function honest(index: number): string {
   return `http://127.0.0.1:${network.members[index]!.member.ports.rpc}`;

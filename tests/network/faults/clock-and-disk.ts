@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type TestMember, TestNetwork } from '../test-network.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { TestMember, TestNetwork } from '../test-network.ts';
 import { clocksProblem, wrongClock } from './clocks.ts';
 import { committed, logged, rpc, until } from './fault-network.ts';
+import { isAll, sharedNetwork } from './shared-network.ts';
 
 const clocks = clocksProblem();
 if (clocks !== undefined) console.log(`skipped: ${clocks}`);
@@ -16,9 +17,8 @@ const leftBytes = 64 * 1024;
 
 let network: TestNetwork;
 beforeAll(async () => {
-  network = await TestNetwork.start(4);
+  network = await sharedNetwork();
 });
-afterAll(() => network?.stop());
 
 type Signed = {
   signed_header: {
@@ -36,7 +36,7 @@ async function voteAfterMs(member: TestMember, height: number): Promise<number |
 }
 
 describe.skipIf(clocks !== undefined)('R-LED-2 a member whose clock is wrong', () => {
-  test.each([skewMs, -skewMs])(
+  test.each(isAll ? [skewMs, -skewMs] : [skewMs])(
     'by %i ms: block time stays between the right clocks, and nothing stops',
     async (skew) => {
       const four = network.members[3]!;
@@ -116,6 +116,7 @@ describe('R-LED-2 R-LED-1 a member whose disk is full', () => {
       await four.start();
       await network.settled();
       await committed(four, await four.stamp());
+      const misbehaved = logged(one, 'validator-misbehaved').length;
       fill(dataDir);
       const refusals = new Set<number>();
       await until('the member refuses for its full disk', async () => {
@@ -136,7 +137,8 @@ describe('R-LED-2 R-LED-1 a member whose disk is full', () => {
       await network.settled();
       await network.reaches(Math.max(...(await Promise.all(others.map((member) => member.height())))));
       await network.sameBlocks(Math.max(1, standing - 2));
-      expect(logged(four, 'validator-misbehaved')).toEqual([]);
+      // What it signed last was kept: it signed nothing twice.
+      expect(logged(one, 'validator-misbehaved').length).toBe(misbehaved);
     } finally {
       await four.stop();
       execFileSync('umount', ['-l', dataDir]);
