@@ -7,6 +7,7 @@ import { randomBytes, randomId, toBase64url, utf8 } from '@salus/protocol';
 import { createSandbox, readOrganization, staffDid } from '@salus/server';
 import { generatePatients } from '@salus/standards';
 import { afterAll, describe, expect, test } from 'vitest';
+import { authorityFile, memberUrl, trustAuthority } from '../../packages/cli/src/network/addresses.ts';
 import { type Network, readNetwork } from '../../packages/cli/src/network/network-directory.ts';
 import { networkStatus } from '../../packages/cli/src/network/network-status.ts';
 import { memberProcess } from '../../packages/cli/src/network/run-network.ts';
@@ -20,7 +21,7 @@ const source = join(temporary.path, 'node');
 const dir = join(temporary.path, 'network');
 const proofs = join(temporary.path, 'proofs');
 const passphrase = toBase64url(randomBytes(18));
-const wallet = new WalletProcess(join(temporary.path, 'wallet'), passphrase);
+let wallet = new WalletProcess(join(temporary.path, 'wallet'), passphrase);
 const upMsMax = 120_000;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -83,7 +84,7 @@ async function verified(file: string): Promise<Record<string, unknown>> {
 }
 
 function exporting(...args: string[]): { child: ChildProcess; ended: Promise<{ code: number | null; out: string }> } {
-  const all = ['network', 'export-genesis', '--data', source, '--dir', dir, ...args];
+  const all = ['network', 'export-genesis', '--data', source, '--dir', dir, '--tls', ...args];
   const child = spawn(process.execPath, [mainFile, ...all], { stdio: ['ignore', 'pipe', 'pipe'] });
   let out = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (out += String(data)));
@@ -226,19 +227,29 @@ describe('R-PPL-5 R-LED-8 an embedded chain becomes a network of four', () => {
 
   test('R-LED-7 records, consent, the pending request and receipts are those of before', async () => {
     const network = readNetwork(dir);
+    trustAuthority(dir);
+    await wallet.stop();
+    wallet = new WalletProcess(join(temporary.path, 'wallet'), passphrase, { NODE_EXTRA_CA_CERTS: authorityFile(dir) });
     for (const member of network.members) {
       const process = memberProcess(member, network.host);
       running.push(process);
       await process.start();
     }
     await untilUp(network);
-    const [hospital, clinic, , regulator] = network.members.map(({ ports }) => `http://${network.host}:${ports.http}`);
+    const [hospital, clinic, , regulator] = network.members.map((member) => memberUrl(network, member));
     const clinicDir = join(dir, 'clinic');
 
     // The gate opens for what was approved, in the same words for everything else.
     const everything = await readAtHospital(hospital!, clinicDir, `Patient/${before.patient}/$everything`);
     expect(everything).toEqual({ status: 200, id: undefined, entries: before.entries });
     expect((await readAtHospital(hospital!, clinicDir, 'Patient/nobody-of-this-name')).status).toBe(404);
+
+    // The clinic's own node asks the hospital's, where the ledger says that it is.
+    const history = await clientOf(clinic!, clinicDir, 'clinic', true).history({
+      params: { slug: 'clinic' },
+      body: { contexts: [{ custodian: 'hospital', patient: before.did as `did:salus:${string}` }] },
+    });
+    expect(history.custodians).toMatchObject([{ slug: 'hospital', entries: before.entries }]);
 
     // The wallet goes with the hospital, believes nobody else, and decides what was asked before.
     await expect(wallet.run('move', '--org', 'hospital', '--url', 'http://127.0.0.1:9')).rejects.toThrow('720');

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type Cli, examples, type GlobalOptions, integerOption } from '../cli.ts';
+import { memberUrl } from '../network/addresses.ts';
 import { exportGenesis } from '../network/export-genesis.ts';
 import { basePortDefault, portMax, portMin, portsPerMember } from '../network/limits.ts';
 
@@ -9,6 +10,7 @@ interface ExportOptions extends GlobalOptions {
   basePort: number;
   host: string;
   snapshotEvery?: number;
+  tls?: boolean;
 }
 
 export function addExportGenesis(program: Command, cli: Cli): void {
@@ -33,11 +35,12 @@ export function addExportGenesis(program: Command, cli: Cli): void {
       'blocks from one snapshot to the next; 0 for none',
       integerOption('--snapshot-every', 0, Number.MAX_SAFE_INTEGER),
     )
+    .option('--tls', 'members speak HTTPS, with certificates of an authority of the network’s own')
     .addHelpText('after', examples('salus network export-genesis --data /srv/salus --dir /srv/network'))
     .action(
       cli.action<ExportOptions, []>(async (options) => {
         const dir = resolve(options.dir);
-        const { basePort, host, snapshotEvery: snapshotEveryBlocks, data } = options;
+        const { basePort, host, snapshotEvery: snapshotEveryBlocks, data, tls } = options;
         const say = (text: string): void => cli.say(text, options);
         const { network, height, appHash } = await exportGenesis({
           data,
@@ -45,11 +48,12 @@ export function addExportGenesis(program: Command, cli: Cli): void {
           basePort,
           host,
           snapshotEveryBlocks,
+          tls,
           say,
         });
         const text = [
           `The chain ${network.chain} was handed over after block ${height}, state ${appHash}.`,
-          ...network.members.map(({ slug, ports }) => `  ${slug.padEnd(12)}http://${host}:${ports.http}`),
+          ...network.members.map((member) => `  ${member.slug.padEnd(12)}${memberUrl(network, member)}`),
           `Start it: salus network start --dir ${dir}`,
         ];
         return { value: { dir, height, appHash, ...network }, text: text.join('\n') };

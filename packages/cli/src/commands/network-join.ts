@@ -20,6 +20,7 @@ interface JoinCommandOptions extends GlobalOptions {
   class: MemberClass;
   basePort: number;
   host: string;
+  endpoint?: string;
   rpc?: string[];
 }
 
@@ -80,6 +81,7 @@ function addJoining(program: Command, cli: Cli): void {
       basePortDefault,
     )
     .option('--host <address>', 'address of the node and of its consensus', '127.0.0.1')
+    .option('--endpoint <url>', 'where others reach its node (default: plain HTTP at --host)')
     .option('--rpc <host:port...>', 'RPC of two members’ CometBFTs, where the invitation’s cannot be reached')
     .addHelpText(
       'after',

@@ -33,6 +33,7 @@ import {
   splitMember,
   writeHandover,
 } from '@salus/server';
+import { memberUrl } from './addresses.ts';
 import { type CometPeer, cometGenesisAfter, cometHomeOf, nodeIdOf, writeCometHome } from './comet-home.ts';
 import { type ExportMember, type ExportPlan, isExported, type PlanOptions, planOf } from './export-plan.ts';
 import { type Network, validatorPower, writeNetwork } from './network-directory.ts';
@@ -92,9 +93,9 @@ async function decide(directory: DataDirectory, plan: ExportPlan): Promise<void>
     const change = changeOf(ledger, plan);
     if (change) await assembly.decide(change);
     await assembly.passAnnounced();
-    for (const [index, { did, ports }] of plan.members.entries()) {
-      const endpoint = `http://${plan.host}:${ports.http}`;
-      if (identity.organisation(iterableReader(ledger), did)?.endpoint === endpoint) continue;
+    for (const [index, member] of plan.members.entries()) {
+      const endpoint = memberUrl(plan, member);
+      if (identity.organisation(iterableReader(ledger), member.did)?.endpoint === endpoint) continue;
       await assembly.submit([{ type: 'identity/updateOrganisation', endpoint }], voters.slice(index, index + 1));
     }
     await untilQuiet(ledger);

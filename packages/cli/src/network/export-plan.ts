@@ -11,6 +11,7 @@ import {
   NodeFault,
   writeFileDurably,
 } from '@salus/server';
+import { certifyMember } from './certificates.ts';
 import { hasNetwork, type NetworkMember, portsOf } from './network-directory.ts';
 
 export type ExportMember = NetworkMember & { did: Did; publicKey: string };
@@ -21,7 +22,14 @@ export type ExportPlan = {
   snapshotEveryBlocks?: number | undefined;
   members: ExportMember[];
 };
-export type PlanOptions = { dir: string; basePort: number; host: string; snapshotEveryBlocks?: number | undefined };
+export type PlanOptions = {
+  dir: string;
+  basePort: number;
+  host: string;
+  snapshotEveryBlocks?: number | undefined;
+  /** HTTPS, with certificates of an authority of the network's own. */
+  tls?: boolean | undefined;
+};
 
 const planFormat = 'salus-export/1';
 
@@ -46,7 +54,8 @@ function readPlan(dir: string): ExportPlan {
 }
 
 /** Keys in a directory of their own first, which becomes the network's in one step. */
-function makePlan(directory: DataDirectory, { dir, basePort, host, snapshotEveryBlocks }: PlanOptions): ExportPlan {
+function makePlan(directory: DataDirectory, options: PlanOptions): ExportPlan {
+  const { dir, basePort, host, snapshotEveryBlocks, tls } = options;
   const { chain, organizations } = directory.manifest;
   const profiles = membersOf(directory);
   const making = `${dir}.making-${chain}`;
@@ -55,8 +64,10 @@ function makePlan(directory: DataDirectory, { dir, basePort, host, snapshotEvery
   const members = organizations.map((slug, index) => {
     const did = profiles.find((profile) => profile.slug === slug)?.did;
     if (did === undefined) throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged);
-    makeDirectory(join(making, slug));
-    const publicKey = createValidatorKey(join(making, slug));
+    const dataDir = join(making, slug);
+    makeDirectory(dataDir);
+    if (tls === true) certifyMember(making, host, { slug, dataDir }, Date.now());
+    const publicKey = createValidatorKey(dataDir);
     return { slug, did, publicKey, ports: portsOf(basePort, index) };
   });
   const plan = { format: planFormat, chain, host, snapshotEveryBlocks, members };

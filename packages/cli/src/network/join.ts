@@ -56,6 +56,8 @@ export type JoinOptions = {
   class: MemberClass;
   basePort: number;
   host: string;
+  /** Where others reach its node; plain HTTP at `host` otherwise. */
+  endpoint?: string | undefined;
   /** RPC of two members, where it is not where the invitation says. */
   rpc?: readonly string[] | undefined;
 };
@@ -116,7 +118,7 @@ async function makePlan(options: JoinOptions, chain: string): Promise<Plan> {
   rmSync(making, { recursive: true, force: true });
   makeDirectory(making);
   const ports = portsOf(basePort, 0);
-  const endpoint = `http://${host}:${ports.http}`;
+  const endpoint = options.endpoint ?? `http://${host}:${ports.http}`;
   const { did, keys } = await createMember(making, { slug, name, role, class: memberClass }, endpoint);
   const validator = createValidatorKey(making);
   const plan: Plan = { chain, slug, name, role, class: memberClass, did, keys, validator, endpoint, ports };

@@ -24,7 +24,7 @@ import { NodeErrorCodes, NodeFault } from './errors.ts';
 export const sandboxPrefix = 'sandbox-';
 const vaultEpochFirst = 1;
 
-const sandboxVotingMs = 10_000;
+const sandboxVotingMs = 6_000;
 const sandboxNoticeBlocks = 2;
 
 /** Whoever tries something out cannot wait for days until votes are counted. */
