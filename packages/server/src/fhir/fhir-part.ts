@@ -13,7 +13,7 @@ import { type Answer, answer, sendAnswer } from './answer.ts';
 import { handleBundle } from './bundles.ts';
 import { FhirErrorCodes, fhirErrorStatus, fhirErrors } from './errors.ts';
 import { everythingOf } from './everything.ts';
-import { type Exchange, isOwnSystem } from './exchange.ts';
+import { type Exchange, isOwnSystem, type Query } from './exchange.ts';
 import { historyOf } from './history.ts';
 import { sendOutcome } from './outcomes.ts';
 import { PageStore } from './pages.ts';
@@ -47,9 +47,14 @@ function baseOf(request: FastifyRequest, slug: string): string {
   return `${request.protocol}://${host}/org/${slug}/fhir/R4`;
 }
 
-function checkAccept(request: FastifyRequest): void {
+/** `_format` goes before the header (R4 §3.1.0.1.11). A plus that was not encoded arrives as a blank. */
+function checkFormat(request: FastifyRequest, query: Query): void {
+  const format = query.find(([name]) => name === '_format')?.[1].replace(' ', '+');
   const accept = request.headers.accept ?? '*/*';
-  const fits = /\*\/\*|application\/(\*|fhir\+json|json)|text\/json/.test(accept);
+  const fits =
+    format === undefined || format === ''
+      ? /\*\/\*|application\/(\*|fhir\+json|json)|text\/json/.test(accept)
+      : /^(json|(application\/(fhir\+json|json(\+fhir)?)|text\/json)( *;.*)?)$/.test(format);
   if (!fits) throw new RuleFault(FhirErrorCodes.notAcceptable);
 }
 
@@ -161,7 +166,8 @@ class FhirService {
     const { requester } = request;
     if (requester === undefined) throw new ApiFault(ApiErrorCodes.tokenMissing);
     const records = this.#records(slug);
-    checkAccept(request);
+    const query = queryOf(request);
+    checkFormat(request, query);
     checkType(type);
     const exchange: Exchange = {
       records,
@@ -170,7 +176,7 @@ class FhirService {
       base: baseOf(request, slug),
       nowMs: this.#context.nowMs,
       header: headerOf(request),
-      query: queryOf(request),
+      query,
       isForm: false,
     };
     return await handle(exchange, params, request);
@@ -180,6 +186,7 @@ class FhirService {
   metadata(request: FastifyRequest): Answer {
     const { slug } = request.params as Params;
     this.#records(slug);
+    checkFormat(request, queryOf(request));
     const found = Object.values<RouteDefinition>(fhirRoutes).flatMap(({ interaction }) => interaction ?? []);
     const statement = capabilityStatement({
       url: baseOf(request, slug),
@@ -214,6 +221,15 @@ function mountRoutes(http: FastifyInstance, context: NodeContext): void {
   }
 }
 
+/** Names that no type and no id has: what their paths do not take is no request about a resource of that name. */
+function refuseOtherMethods(http: FastifyInstance): void {
+  http.addHook('onRequest', (request, reply, done) => {
+    const { type, id } = request.params as Partial<Params>;
+    if (type === 'metadata' || id === '_search') answerUnknown(http, request, reply);
+    else done();
+  });
+}
+
 /** Bodies are taken as bytes: the original is kept as it came. */
 function takeBodies(http: FastifyInstance): void {
   http.removeAllContentTypeParsers();
@@ -245,6 +261,7 @@ export const fhirPart: NodePart = {
         });
         http.setNotFoundHandler((request, reply) => answerUnknown(http, request, reply));
         takeBodies(http);
+        refuseOtherMethods(http);
         mountRoutes(http, context);
       },
       { prefix },

@@ -166,6 +166,10 @@ describe('R-REC-1 reading', () => {
       ({ resource }: { resource: { effectiveDateTime: string } }) => resource.effectiveDateTime,
     );
     expect(dates).toEqual([...dates].sort());
+    const own = `${node.node.url}/org/hospital/fhir/R4/Patient/p-1`;
+    expect((await node.fhir(`/Observation?patient=${own}&_count=0`, { token: doctor })).body.total).toBe(
+      (await node.fhir('/Observation?patient=p-1&_count=0', { token: doctor })).body.total,
+    );
     const included = await node.fhir('/Observation?patient=p-1&_count=3&_include=Observation:encounter', {
       token: doctor,
     });
@@ -261,6 +265,45 @@ describe('R-REC-1 answers in the words of FHIR', () => {
     expect([answer.status, answer.headers.get('content-type')]).toEqual([status, 'application/fhir+json']);
     expect(answer.body.resourceType).toBe('OperationOutcome');
     expect(answer.body.issue[0].details.coding[0].code).toBe(code);
+  });
+
+  it('refuses formats that it does not write, by header and by parameter, also where no token is asked for', async () => {
+    for (const [path, headers] of [
+      ['/metadata', { accept: 'application/fhir+xml' }],
+      ['/metadata?_format=xml', {}],
+      ['/metadata?_format=text/turtle', { accept: 'application/fhir+json' }],
+      ['/Patient/p-1?_format=application/fhir%2Bxml', {}],
+    ] as const) {
+      const { status, body } = await node.fhir(path, { token: doctor, headers });
+      expect([path, status, body.resourceType]).toEqual([path, 406, 'OperationOutcome']);
+    }
+    for (const format of [
+      'json',
+      'application/json',
+      'application/fhir%2Bjson',
+      'application/fhir+json',
+      'text/json',
+    ]) {
+      // A parameter goes before the header: who can set no header asks by it (R4 §3.1.0.1.11).
+      const path = `/Patient/p-1?_format=${format}`;
+      const { status } = await node.fhir(path, { token: doctor, headers: { accept: 'application/fhir+xml' } });
+      expect([path, status]).toEqual([path, 200]);
+    }
+  });
+
+  it('says of each address which methods it takes, and takes no other', async () => {
+    for (const [path, allow, methods] of [
+      ['/metadata', 'GET, HEAD, OPTIONS', ['POST', 'PUT', 'DELETE', 'PATCH']],
+      ['/Patient/_search', 'OPTIONS, POST', ['GET', 'HEAD', 'PUT', 'DELETE']],
+      ['/Patient/p-1', 'DELETE, GET, HEAD, OPTIONS, PUT', ['POST', 'PATCH']],
+    ] as const) {
+      const options = await node.fhir(path, { token: system, method: 'OPTIONS' });
+      expect([path, options.status, options.headers.get('allow')]).toEqual([path, 204, allow]);
+      for (const method of methods) {
+        const { status, headers } = await node.fhir(path, { token: system, method });
+        expect([path, method, status, headers.get('allow')]).toEqual([path, method, 405, allow]);
+      }
+    }
   });
 
   it('says what it ignored', async () => {

@@ -167,7 +167,7 @@ export async function searchType(exchange: Exchange, type: string): Promise<Answ
   const startMs = performance.now();
   const { base, query, isForm } = exchange;
   const address = `${base}/${type}`;
-  const search = parseSearch(type, query, { strict: isStrict(exchange) });
+  const search = parseSearch(type, query, { strict: isStrict(exchange), base });
   if (search.cursor !== undefined) return laterPage(exchange, address, search.cursor);
   const released = await release(exchange, search);
   const self = isForm ? `${address}/_search` : selfLink(base, search, query);

@@ -37,6 +37,43 @@ describe('R-REC-4 Bundles at the FHIR base', () => {
     expect((await node.fhir('/Observation/t-3', { token: doctor })).status).toBe(404);
   });
 
+  it('refuses a transaction that updates a resource twice, and entries beside an address of another one', async () => {
+    const twice = bundleOf([observationOf('twice', 'w-1'), observationOf('twice', 'w-1')], 'transaction');
+    const refused = await post(twice);
+    expect([refused.status, refused.body.issue[1].details.coding[0].code]).toEqual([422, '777']);
+    expect(refused.body.issue[1].expression).toEqual(['Bundle.entry[1]']);
+    expect((await node.fhir('/Observation/twice', { token: doctor })).status).toBe(404);
+    for (const request of [
+      { method: 'PUT', url: 'Observation/other' },
+      { method: 'PUT', url: 'Patient/beside' },
+      { method: 'POST', url: 'Patient' },
+    ]) {
+      const beside = {
+        resourceType: 'Bundle',
+        type: 'batch',
+        entry: [{ resource: observationOf('beside', 'w-1'), request }],
+      };
+      expect(codeOf((await post(beside)).body.entry[0].response.outcome)).toBe('778');
+    }
+  });
+
+  it('refuses bodies that are not what their headers say', async () => {
+    const body = JSON.stringify(bundleOf([observationOf('coded', 'w-1')]));
+    const send = (headers: Record<string, string>) => node.fhir('/', { token: system, method: 'POST', body, headers });
+    const wrong: Record<string, string>[] = [
+      { 'content-encoding': 'gzip' },
+      { 'content-encoding': 'br' },
+      { 'content-type': 'application/fhir+json; charset=iso-8859-1' },
+      { 'content-type': 'application/fhir+json;charset="UTF-16"' },
+    ];
+    for (const headers of wrong) {
+      const { status, body: outcome } = await send(headers);
+      expect([headers, status, codeOf(outcome)]).toEqual([headers, 415, '604']);
+    }
+    const good = { 'content-type': 'application/fhir+json; charset="UTF-8"', 'content-encoding': 'identity' };
+    expect((await send(good)).status).toBe(200);
+  });
+
   it('stores what is good of a batch, and answers entry by entry', async () => {
     const { status, body } = await post(
       bundleOf([observationOf('b-1', 'w-1'), observationOf('b-2', 'nobody'), observationOf('b-3', 'w-1')]),

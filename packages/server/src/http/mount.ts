@@ -90,6 +90,25 @@ function firstSuccess(definition: RouteDefinition): number {
   return found ?? 200;
 }
 
+const utf8Names: ReadonlySet<string> = new Set(['utf-8', 'utf8', 'us-ascii']);
+
+/** Bodies that would be read as something else than what their headers say. Imports look into the bytes for gzip. */
+function checkCoding({ rawBody }: RouteDefinition) {
+  const isUnpacked = rawBody?.stream === true;
+  return async ({ headers }: FastifyRequest): Promise<void> => {
+    const coding = headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
+    if (coding !== 'identity' && !(isUnpacked && (coding === 'gzip' || coding === 'x-gzip'))) {
+      const accepted = { 'accept-encoding': isUnpacked ? 'gzip' : 'identity' };
+      const detail = 'This Content-Encoding is not taken here.';
+      throw new ApiFault(ApiErrorCodes.unsupportedContentType, { detail, headers: accepted });
+    }
+    const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(headers['content-type'] ?? '')?.[1];
+    if (charset !== undefined && !utf8Names.has(charset.toLowerCase())) {
+      throw new ApiFault(ApiErrorCodes.unsupportedContentType, { detail: 'Bodies are UTF-8 here.' });
+    }
+  };
+}
+
 /** What the router needs to know of a definition before any handler: where, what for, who, and how much. */
 export function describedRoute(definition: RouteDefinition, authenticator: Authenticator) {
   const bytesMax = definition.bodyBytesMax ?? definition.rawBody?.bytesMax;
@@ -98,7 +117,10 @@ export function describedRoute(definition: RouteDefinition, authenticator: Authe
     url: fastifyPath(definition.path),
     config: { definition },
     ...(bytesMax !== undefined && { bodyLimit: bytesMax }),
-    onRequest: definition.auth === 'none' ? [] : [authenticate(definition, authenticator)],
+    onRequest: [
+      ...(definition.auth === 'none' ? [] : [authenticate(definition, authenticator)]),
+      ...(definition.body === undefined && definition.rawBody === undefined ? [] : [checkCoding(definition)]),
+    ],
   };
 }
 

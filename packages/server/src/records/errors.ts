@@ -17,6 +17,8 @@ export const RecordErrorCodes = {
   recordsUnavailable: 762,
   versionConflict: 774,
   conditionUnsupported: 775,
+  entryRepeated: 777,
+  addressMismatch: 778,
 } as const;
 
 export type RecordErrorName = keyof typeof RecordErrorCodes;
@@ -28,6 +30,8 @@ export const recordErrors: Readonly<Record<RecordErrorName, string>> = {
   resourceTooLarge: 'is larger than resourceBytesMax: store large content as Binary or by DICOMweb',
   conditionUnsupported: 'has a condition that is not understood here: ask by one identifier=system|value, with POST',
   requestMethodUnsupported: 'asks for a method that an import does not do: use POST or PUT',
+  entryRepeated: 'is updated by an earlier entry of this transaction: send each resource once (R4 §3.1.0.11.2)',
+  addressMismatch: 'is not what the address of its request names: type and id have to be the same',
   anchorRefused: 'The ledger refused the commitments: see the code in the log; nothing of this batch is visible.',
   recordDamaged: 'The stored content does not match its commitment on the ledger: restore it from a backup.',
   resourceErased: 'was erased here: give what is new an id of its own',

@@ -118,6 +118,7 @@ export class ImportIndex {
     const sourceHash = createHash('sha256').update(resourceBytes).digest('hex');
     const createdId = (): string => this.#resources.tokens.createdId(fullUrl ?? '', sourceHash);
     const method = request?.method ?? (resource.id === undefined ? 'POST' : 'PUT');
+    if (request?.url !== undefined && !isAddressOf(request.url, resource, method)) return 'addressMismatch';
     if (method === 'PUT') {
       if (request?.url?.includes('?')) return 'conditionUnsupported';
       const id = resource.id ?? /^[A-Za-z]+\/([A-Za-z0-9.-]{1,64})$/.exec(request?.url ?? '')?.[1];
@@ -193,6 +194,13 @@ export class ImportIndex {
     const all = this.#labels.get(name);
     return all === undefined || all.size === own.labels.length ? own : { ...own, labels: [...all].sort() };
   }
+}
+
+/** Whether the address of a request leads to the resource beside it; addresses of other forms say nothing. */
+function isAddressOf(url: string, { resourceType, id }: Resource, method: string): boolean {
+  const form = method === 'POST' ? /^\/?([A-Z][A-Za-z]+)$/ : /(?:^|\/)([A-Z][A-Za-z]+)\/([A-Za-z0-9.-]{1,64})$/;
+  const [, type, named = id] = form.exec(url) ?? [];
+  return type === undefined || (type === resourceType && (id === undefined || id === named));
 }
 
 /**

@@ -146,6 +146,8 @@ class ImportRun {
   readonly #options: ImportOptions;
   readonly #startMs = performance.now();
   readonly #patients = new Set<string>();
+  /** What a transaction updates, by `Type/id`. */
+  readonly #updated = new Set<string>();
   #batch: Prepared[] = [];
   #batchBytes = 0;
 
@@ -170,6 +172,7 @@ class ImportRun {
     const planned = this.index.plan(event);
     if (typeof planned === 'string') return this.#refuseByName(event.index, planned);
     if (planned.exists) return this.#passOver(event.index, planned);
+    if (this.#isRepeated(event, planned)) return this.#refuseByName(event.index, 'entryRepeated');
     const problem = validateResource(event.resource)[0];
     if (problem !== undefined)
       return this.refuse(event.index, problem.code, `entry ${event.index}: ${problem.message}`);
@@ -180,6 +183,15 @@ class ImportRun {
     this.#batchBytes += prepared.version.content.length + prepared.version.original.length;
     if (this.#options.atomic === true) return;
     if (this.#batch.length >= batchResourcesMax || this.#batchBytes >= batchBytesMax) await this.#flush();
+  }
+
+  /** Of two updates of one resource in a transaction neither is the later one (R4 §3.1.0.11.2). */
+  #isRepeated({ request }: EntryEvent, { type, id }: PlannedEntry): boolean {
+    if (this.#options.atomic !== true || request?.method !== 'PUT') return false;
+    const name = `${type}/${id}`;
+    const isKnown = this.#updated.has(name);
+    this.#updated.add(name);
+    return isKnown;
   }
 
   async #admit(admission: Admission, resource: Resource, prepared: Prepared | RecordErrorName): Promise<void> {

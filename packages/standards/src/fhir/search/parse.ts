@@ -1,4 +1,5 @@
 import { adviceOf, StandardsErrorCodes, standardsError } from '../../errors.ts';
+import { RESOURCE_TYPES } from '../resource-types.ts';
 import { elementsSubset, type Subset } from '../subset.ts';
 import { type DatePrefix, dateRange, type TimeRange } from './dates.ts';
 import { type SearchParameter, searchParametersOf } from './parameters.ts';
@@ -50,6 +51,8 @@ export type Search = {
 export type SearchOptions = {
   /** `Prefer: handling=strict`: refuse what is not supported instead of ignoring it. */
   strict?: boolean;
+  /** The service's own base URL: a reference by it is one to what is here (R4 §3.1.1.4.12). */
+  base?: string;
 };
 
 /** Parameters of the representation, which the HTTP layer serves. */
@@ -79,7 +82,8 @@ export function parseSearch(type: string, query: Iterable<[string, string]>, opt
     parametersSeen += 1;
     if (parametersSeen > searchParametersMax) throw standardsError(StandardsErrorCodes.searchTooComplex);
     if (value === '' || REPRESENTATION.has(name)) continue;
-    const problem = takeResultParameter(search, name, value) ?? takeCriterion(search, parameters, name, value);
+    const problem =
+      takeResultParameter(search, name, value) ?? takeCriterion(search, parameters, [name, value], options);
     if (problem !== 'taken') ignore(search, name, problem, options);
     alternatives += search.criteria.at(-1)?.alternatives.length ?? 0;
     if (alternatives > searchAlternativesMax) throw standardsError(StandardsErrorCodes.searchTooComplex);
@@ -156,27 +160,33 @@ function takeInclude(search: Search, value: string): 'taken' | number {
 function takeCriterion(
   search: Search,
   parameters: ReadonlyMap<string, SearchParameter>,
-  nameAndModifier: string,
-  value: string,
+  [nameAndModifier, value]: readonly [string, string],
+  { base }: SearchOptions,
 ): 'taken' | number {
   const [name = '', modifier, ...more] = nameAndModifier.split(':');
   const parameter = parameters.get(name);
-  // A chain (patient.name) names no parameter here, and is reported like any unknown one.
-  if (!parameter) return StandardsErrorCodes.searchParameterUnknown;
+  // A chain (patient.name, subject:Patient.name) names no parameter here, and is reported like any unknown one.
+  if (!parameter || modifier?.includes('.')) return StandardsErrorCodes.searchParameterUnknown;
   if (more.length > 0) return StandardsErrorCodes.searchModifierUnsupported;
   if (modifier === 'missing') {
     if (value !== 'true' && value !== 'false') throw invalid(name);
     search.criteria.push({ parameter, modifier, alternatives: [], missing: value === 'true' });
     return 'taken';
   }
-  const asType = parameter.kind === 'reference' && modifier && /^[A-Z]/.test(modifier) ? modifier : undefined;
+  const asType = parameter.kind === 'reference' && modifier && RESOURCE_TYPES.has(modifier) ? modifier : undefined;
   if (modifier !== undefined && !asType && !MODIFIERS[parameter.kind].includes(modifier)) {
     return StandardsErrorCodes.searchModifierUnsupported;
   }
-  const alternatives = splitValues(value).map((text) => parseValue(parameter, modifier, asType, text));
+  const alternatives = splitValues(value).map((text) =>
+    parseValue(parameter, modifier, asType, withoutBase(parameter, text, base)),
+  );
   const kept = asType ? undefined : (modifier as Criterion['modifier']);
   search.criteria.push({ parameter, alternatives, ...(kept ? { modifier: kept } : {}) });
   return 'taken';
+}
+
+function withoutBase({ kind }: SearchParameter, text: string, base: string | undefined): string {
+  return kind === 'reference' && base !== undefined && text.startsWith(`${base}/`) ? text.slice(base.length + 1) : text;
 }
 
 const MODIFIERS: Readonly<Record<SearchParameter['kind'], readonly string[]>> = {

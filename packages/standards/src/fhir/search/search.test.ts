@@ -191,6 +191,8 @@ describe('R-REC-1 what is not supported is refused or reported, never silently i
   it.each<[string, string, number]>([
     ['foo', '1', codes.searchParameterUnknown],
     ['patient.name', 'x', codes.searchParameterUnknown],
+    ['subject:Patient.name', 'x', codes.searchParameterUnknown],
+    ['subject:Patients', 'x', codes.searchModifierUnsupported],
     ['_has:Observation:patient:code', 'x', codes.searchParameterUnknown],
     ['code:in', 'x', codes.searchModifierUnsupported],
     ['date:exact', '2024', codes.searchModifierUnsupported],
