@@ -150,6 +150,10 @@ describe('R-REC-5 answers of members', () => {
     await expect(ask(`https://127.0.0.1:${drip}`, { timeMsMax: 300 })).rejects.toThrow('no answer in time');
     const silent = await secure(() => undefined);
     await expect(ask(`https://127.0.0.1:${silent}`, { timeMsMax: 300 })).rejects.toThrow('no answer in time');
+    const abort = new AbortController();
+    const waiting = ask(`https://127.0.0.1:${silent}`, { signal: abort.signal });
+    abort.abort();
+    await expect(waiting).rejects.toMatchObject({ name: 'AbortError' });
     const cut = await secure((_request, response) => {
       response.writeHead(200, { 'content-length': '500' });
       response.write('x'.repeat(100), () => response.destroy());

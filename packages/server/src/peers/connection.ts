@@ -14,6 +14,8 @@ export interface WireRequest {
   /** From the first step of the connection to the last byte. */
   timeMsMax: number;
   answerBytesMax: number;
+  /** Ends it before its time: the node stops. */
+  signal?: AbortSignal;
 }
 
 export interface WireAnswer {
@@ -67,8 +69,8 @@ function certifiedKey(socket: tls.TLSSocket): Uint8Array {
 
 function open(endpoint: PeerEndpoint, policy: PeerPolicy, request: WireRequest): http.ClientRequest {
   const { host, port, isPlain, pin } = endpoint;
-  const { method, path, headers } = request;
-  const common = { host, port, method, path, headers, maxHeaderSize: headerBytesMax };
+  const { method, path, headers, signal } = request;
+  const common = { host, port, method, path, headers, maxHeaderSize: headerBytesMax, ...(signal && { signal }) };
   const options: http.RequestOptions = { ...common, agent: false, lookup: guardedLookup(policy) };
   if (isPlain) return http.request(options);
   if (pin === undefined)

@@ -38,6 +38,8 @@ interface ClientParts {
   chain: string;
   reader: StateReader;
   policy: PeerPolicy;
+  /** Ends every call: the node stops. */
+  signal: AbortSignal;
   clockMs(): number;
 }
 
@@ -78,7 +80,7 @@ export class PeerClient {
     };
     try {
       return await exchangeOnce(endpoint, this.#parts.policy, {
-        ...{ method, path, headers, timeMsMax, answerBytesMax },
+        ...{ method, path, headers, timeMsMax, answerBytesMax, signal: this.#parts.signal },
         ...(body !== undefined && { body }),
       });
     } catch (cause) {

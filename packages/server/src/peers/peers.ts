@@ -89,7 +89,7 @@ export class Peers {
     const { chain, reader, clockMs, peerPolicy } = context;
     this.#context = context;
     this.#exchange = exchange;
-    this.#client = new PeerClient({ chain, reader, policy: peerPolicy, clockMs });
+    this.#client = new PeerClient({ chain, reader, policy: peerPolicy, signal: this.#abort.signal, clockMs });
     for (const [slug, organization] of context.organizations) this.#posts.set(slug, this.#postOf(organization));
   }
 
