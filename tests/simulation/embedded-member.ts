@@ -1,4 +1,5 @@
 import type { GenesisDocument, Kernel } from '@salus/contracts';
+import { directoryState } from '../../packages/ledger/src/directory.ts';
 import type { CommittedBlock } from '../../packages/ledger/src/embedded/engine.ts';
 import { Ledger } from '../../packages/ledger/src/ledger.ts';
 import { Life, liveAs, type SimulatedClock } from './clock.ts';
@@ -6,6 +7,7 @@ import { validatorSeed } from './consortium.ts';
 import type { SimulatedDisk } from './disk.ts';
 import type { Decided, Network } from './network.ts';
 
+const dir = '/sim/embedded';
 const segmentBytes = 48 * 1024;
 const restartMs = 200;
 
@@ -60,11 +62,17 @@ export class EmbeddedMember {
     await clock.sleep(restartMs);
     // A new chain's first block is made at once: how its run ends must be decided.
     while (!network.chain.some(({ txs }) => txs.length === 0)) await network.nextBlock();
+    const files = disk.files();
+    if (directoryState(files, dir) === 'incomplete') {
+      if (this.height > 0) network.fail('the embedded engine has lost the directory that it had');
+      network.trace.note('embedded', 'begins anew');
+      disk.wipe();
+    }
     const ledger = await Ledger.open({
-      dir: '/sim/embedded',
+      dir,
       genesis,
       kernel,
-      files: disk.files(),
+      files,
       validatorKey: validatorSeed,
       verifyWorkers: 2,
       segmentBytes,

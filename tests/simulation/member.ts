@@ -11,6 +11,7 @@ import {
 } from '../../packages/ledger/src/comet/generated/tendermint/abci/types_pb.ts';
 import { StateSyncApplication } from '../../packages/ledger/src/comet/state-sync.ts';
 import { TransactionPool } from '../../packages/ledger/src/comet/transaction-pool.ts';
+import { directoryState, readDirectory } from '../../packages/ledger/src/directory.ts';
 import { DurableApplication } from '../../packages/ledger/src/durable-application.ts';
 import type { RequestInit } from '../../packages/ledger/src/testing/abci-client.ts';
 import { abciRequest } from '../../packages/ledger/src/testing/abci-request.ts';
@@ -180,8 +181,17 @@ export class Member {
   async #live(life: Life): Promise<void> {
     const { network, clock } = this.#parts;
     await clock.sleep(restartMs);
-    if (this.isJoining) await this.#join(life);
+    const { name } = this.#parts;
+    const state = directoryState(this.disk.files(), `/sim/${name}`);
+    // As the error says that a first start gets which was interrupted: the directory is removed.
+    if (state === 'incomplete' && !this.isJoining) {
+      if (this.acknowledged > 0) network.fail(`${name} has lost the directory that it had`);
+      network.trace.note(name, 'begins anew');
+      this.disk.wipe();
+    }
+    if (this.isJoining && state !== 'whole') await this.#join(life);
     else await this.#open();
+    this.isJoining = false;
     const info = await this.ask('info', { version: 'simulated' });
     if (!info) return;
     const height = Number(info.lastBlockHeight);
@@ -213,6 +223,7 @@ export class Member {
     });
     const pool = new TransactionPool(new Verifier(1, (kid, payload) => application.keyFor(kid, payload)));
     this.application = application;
+    this.baseHeight = readDirectory(this.disk.files(), `/sim/${name}`, genesis).base?.height ?? 0;
     this.#handle = new AbciApplication({
       application,
       handover: undefined,
@@ -275,9 +286,7 @@ export class Member {
       await clock.sleep(restartMs + random.between(0, restartMs));
     }
     await whole.promise;
-    this.isJoining = false;
     await this.#open();
-    this.baseHeight = this.application?.info().height ?? 0;
     network.joined(this);
   }
 

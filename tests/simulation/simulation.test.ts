@@ -26,7 +26,10 @@ function simulate(...args: (string | number)[]): Promise<Ended> {
 const traceOf = ({ text }: Ended): string | undefined => /trace ([0-9a-f]{64})/.exec(text)?.[1];
 const small = ['--transactions', 150, '--faults', 3] as const;
 
-describe('R-LED-3 simulation', () => {
+/** Simulated time is what counts; a busy machine takes longer for it. */
+const patienceMs = 600_000;
+
+describe('R-LED-3 simulation', { timeout: patienceMs }, () => {
   it('the same seed is the same run, step by step, also behind other seeds', async () => {
     const [alone, again, behind] = await Promise.all([
       simulate('--seed', 7, ...small),
@@ -74,10 +77,10 @@ describe('R-LED-3 simulation', () => {
   });
 
   it('reaches every message type and most results of the contracts', async () => {
-    const { code, text } = await simulate('--seed', 1, '--seeds', 3, '--faults', 3, '--transactions', 900);
+    const { code, text } = await simulate('--seed', 1, '--seeds', 4, '--faults', 3, '--transactions', 700);
     expect([code, /(\d+) failed/.exec(text)?.[1]]).toEqual([0, '0']);
     const types = builtInContracts.flatMap(({ messages }) => Object.keys(messages));
-    expect(types.length - Number(/(\d+) message types accepted/.exec(text)?.[1])).toBeLessThanOrEqual(2);
-    expect(Number(/(\d+) result codes met/.exec(text)?.[1])).toBeGreaterThan(80);
+    expect(types.length - Number(/(\d+) message types accepted/.exec(text)?.[1])).toBeLessThanOrEqual(1);
+    expect(Number(/(\d+) result codes met/.exec(text)?.[1])).toBeGreaterThan(85);
   });
 });

@@ -13,7 +13,7 @@ export class CareRequests extends Requests {
       [2, () => this.#policy()],
       [3, () => this.#propose()],
       [5, () => this.#vote()],
-      [1, () => this.#aboutRecord()],
+      [2, () => this.#aboutRecord()],
       [4, () => this.#grant(nowMs)],
       [2, () => this.#revoke()],
       [1, () => this.#endCondition()],
@@ -21,7 +21,7 @@ export class CareRequests extends Requests {
       [5, () => this.#decide(nowMs)],
       [6, () => this.#release()],
       [3, () => this.#glass()],
-      [1, () => this.#review()],
+      [this.model.access.glasses.keys().length > 0 ? 2 : 0, () => this.#review()],
       [2, () => this.#batch(nowMs)],
     ])();
   }
@@ -65,8 +65,10 @@ export class CareRequests extends Requests {
   }
 
   #record(filter: (id: string) => boolean = () => true): string {
-    const some = this.model.records.records.keys().filter(filter);
-    return this.random.chance(0.04) || some.length === 0 ? this.id() : this.random.pick(some);
+    const all = this.model.records.records.keys();
+    const some = all.filter(filter);
+    if (this.random.chance(0.03) || all.length === 0) return this.id();
+    return this.random.pick(some.length > 0 ? some : all);
   }
 
   #policy(): Wish {
@@ -126,7 +128,7 @@ export class CareRequests extends Requests {
     return this.random.weighted<() => Wish>([
       [3, () => this.wish({ type: 'records/annotate', record, commitment: this.digest(), ...authority }, held.signer)],
       [3, () => this.wish({ type: 'records/restrict', record, restricted, reason: this.digest() }, custodian)],
-      [1, () => this.wish({ type: 'records/erase', records: [record], certificate: this.digest() }, custodian)],
+      [2, () => this.wish({ type: 'records/erase', records: [record], certificate: this.digest() }, custodian)],
     ])();
   }
 
@@ -151,9 +153,11 @@ export class CareRequests extends Requests {
 
   #revoke(): Wish {
     const all = this.model.consent.directives.entries();
-    const id = this.idOf(all.map(([key]) => key));
+    const id = this.idOf(all.filter(([, row]) => !row.isRevoked || this.random.chance(0.1)).map(([key]) => key));
     const patient = this.model.consent.directives.get(id)?.patient ?? this.#bound().did;
-    const others = all.filter(([key, row]) => row.patient === patient && key !== id).map(([key]) => key);
+    const others = all
+      .filter(([key, row]) => row.patient === patient && key !== id && !row.isRevoked)
+      .map(([key]) => key);
     const directives = [id, ...others.slice(0, this.random.between(0, 1))];
     const held = this.#held(patient);
     const members = { patient, directives, notice: this.digest(), hosted: false };
@@ -259,8 +263,10 @@ export class CareRequests extends Requests {
   }
 
   #glass(): Wish {
-    const staff = this.parties('practitioner', ({ licence }) => licence !== undefined || this.random.chance(0.1));
-    const person = staff.length > 0 ? this.random.pick(staff) : this.party(this.anybody());
+    const { identity, timeMs } = this.model;
+    const licensed = this.parties('practitioner', ({ did }) => identity.isLicensed(did, timeMs));
+    const isAny = licensed.length === 0 || this.random.chance(0.15);
+    const person = isAny ? this.party(this.anybody()) : this.random.pick(licensed);
     const patient = this.#patient();
     const message = {
       type: 'access/breakGlass',
@@ -276,7 +282,8 @@ export class CareRequests extends Requests {
 
   #review(): Wish {
     const { glasses } = this.model.access;
-    const glass = this.idOf(glasses.keys());
+    const open = glasses.entries().filter(([, { isReviewed }]) => !isReviewed || this.random.chance(0.2));
+    const glass = this.idOf(open.map(([id]) => id));
     const row = glasses.get(glass);
     const officers = this.parties('practitioner', ({ roles, registeredBy }) => {
       return registeredBy === row?.custodian && (roles ?? []).includes('officer');

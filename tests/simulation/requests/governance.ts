@@ -12,11 +12,11 @@ export class GovernanceRequests extends Requests {
     return this.random.weighted<() => Wish>([
       [4, () => this.#propose()],
       [13, () => this.#vote(nowMs)],
-      [this.#isDecided(nowMs) ? 12 : 2, () => this.#execute(nowMs)],
+      [this.#isDecided(nowMs) ? 14 : 1, () => this.#execute(nowMs)],
       [1, () => this.#onProposal('withdraw')],
       [2, () => this.#publish()],
       [this.random.chance(0.3) ? 1 : 0, () => this.#emergency()],
-      [1, () => this.#ratify()],
+      [this.#isAnySuspended() ? 2 : 0.1, () => this.#ratify()],
     ])();
   }
 
@@ -151,12 +151,22 @@ export class GovernanceRequests extends Requests {
 
   #vote(nowMs: number): Wish {
     const { proposals } = this.model.governance;
-    const { proposal, digest } = this.#named((number) => nowMs < proposals.get(number)!.deadlineMs);
+    const isVoting = (number: string): boolean => {
+      const row = proposals.get(number)!;
+      return !row.outcome && nowMs < row.deadlineMs;
+    };
+    if (!proposals.keys().some(isVoting) && !this.random.chance(0.1)) return this.#propose();
+    const { proposal, digest } = this.#named(isVoting);
     const by = this.#present();
     if (this.random.chance(0.08))
       return this.wish({ type: 'governance/veto', proposal, digest, reason: this.digest() }, by);
     const choice = this.random.pick(['yes', 'yes', 'yes', 'yes', 'yes', 'no', 'abstain']);
     return this.wish({ type: 'governance/vote', proposal, digest, choice }, by);
+  }
+
+  #isAnySuspended(): boolean {
+    const { governance, timeMs } = this.model;
+    return governance.members.entries().some(([, row]) => governance.isSuspended(row, timeMs));
   }
 
   #isDecided(nowMs: number): boolean {

@@ -28,7 +28,7 @@ export class IdentityRequests extends Requests {
       [1, () => this.#plain('updateOrganisation', { endpoint: 'https://moved.test' }, this.organisation())],
       [1, () => this.#ofStaff('setRoles')],
       [2, () => this.#licence(nowMs)],
-      [3, () => this.#status()],
+      [2, () => this.#status()],
       [1, () => this.#patients('mergePatients')],
       [1, () => this.#patients('unmergePatients')],
       [4, () => this.#key(nowMs)],
@@ -43,7 +43,7 @@ export class IdentityRequests extends Requests {
   spoil(wish: Wish): Wish {
     const [first] = wish.messages;
     const message: MessageJson = { ...first! };
-    switch (this.random.between(0, 3)) {
+    switch (this.random.between(0, 4)) {
       case 0:
         return { ...wish, signers: [this.signer(this.anybody())] };
       case 1:
@@ -54,6 +54,15 @@ export class IdentityRequests extends Requests {
         );
         if (dids.length === 0) return wish;
         message[this.random.pick(dids)] = this.anybody();
+        return { ...wish, messages: [message, ...wish.messages.slice(1)] };
+      }
+      case 3: {
+        // The same twice, where a list may name each once.
+        const lists = ['roles', 'patients', 'keys', 'entries', 'records', 'directives', 'tokens'];
+        const name = lists.find((one) => Array.isArray(message[one]));
+        if (name === undefined) return wish;
+        const list = message[name] as unknown[];
+        message[name] = [...list, list[0]];
         return { ...wish, messages: [message, ...wish.messages.slice(1)] };
       }
       default:
@@ -151,7 +160,7 @@ export class IdentityRequests extends Requests {
     const idle = this.model.identity.parties
       .entries()
       .filter(([, { status }]) => status === 'suspended' || status === 'deceased');
-    const isBack = idle.length > 0 && this.random.chance(0.6);
+    const isBack = idle.length > 0 && this.random.chance(0.8);
     const participant = isBack ? this.random.pick(idle)[0] : this.anybody();
     const status = isBack
       ? 'active'
@@ -226,7 +235,9 @@ export class IdentityRequests extends Requests {
     const others = this.parties('patient', (other) => other.registeredBy === registeredBy).map((other) => other.did);
     const patients = [did, this.random.pick(others)].slice(0, this.random.between(1, 2));
     const count = this.model.identity.cases.get(registeredBy)?.length ?? 0;
-    const number = this.random.between(0, Math.max(0, count));
+    const isOpen = this.model.identity.cases.get(registeredBy) ?? [];
+    const last = isOpen.lastIndexOf(true);
+    const number = last >= 0 && !this.random.chance(0.2) ? last : this.random.between(0, Math.max(0, count));
     return this.random.weighted<() => Wish>([
       [2, () => this.#plain('bindIdentifier', { patient: did, tag }, registeredBy)],
       [
