@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAnchor, verifyReceipt } from '@salus/protocol';
@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Ballots } from '../../packages/cli/src/network/ballots.ts';
 import { createNetwork, type Network, type NetworkMember } from '../../packages/cli/src/network/network-directory.ts';
 import { networkStatus } from '../../packages/cli/src/network/network-status.ts';
-import { salus } from '../crash/real-node.ts';
+import { doctor, salus } from '../crash/real-node.ts';
 import { freeBasePort, TestMember } from './test-network.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'salus-join-'));
@@ -89,7 +89,10 @@ describe('R-LED-6 R-PPL-5 a new member', () => {
     expect(await joining(fresh, 'clinic')).toMatchObject({ code: 727 });
     expect(existsSync(fresh)).toBe(false);
 
+    // What a killed attempt left beside.
+    mkdirSync(`${fresh}.making-clinic-5/orgs`, { recursive: true });
     const asked = (await joining()) as { stage: string; request: string };
+    expect(existsSync(`${fresh}.making-clinic-5`)).toBe(false);
     expect(asked.stage).toBe('requested');
     expect(await joining(fresh, 'clinic-6')).toMatchObject({ code: 702 });
     const sponsor = (member: TestMember) =>
@@ -119,6 +122,9 @@ describe('R-LED-6 R-PPL-5 a new member', () => {
     const both = await Promise.all([joining(), joining()]);
     expect(both.filter(({ stage }) => stage === 'ready')).toHaveLength(1);
     expect(await joining()).toMatchObject({ code: 727 });
+    // Killed before the end it is no member yet, and the same command makes it one.
+    rmSync(join(fresh, 'salus.json'));
+    expect((await joining()).stage).toBe('ready');
     const ports = { http: basePort + 40, p2p: basePort + 41, rpc: basePort + 42 };
     const member: NetworkMember = { slug: 'clinic-5', dataDir: fresh, ports };
     newcomer = new TestMember(member, network.host);
@@ -144,6 +150,11 @@ describe('R-LED-6 R-PPL-5 a new member', () => {
     const receipt = new Uint8Array(await response.arrayBuffer());
     const report = verifyReceipt(receipt, parseAnchor(readFileSync(files.anchor)));
     expect(report.transaction?.sender).toBe(newcomer.did());
+    // Where it stands alone its directory is in order, although genesis does not name it.
+    await newcomer.stop();
+    expect((await doctor(fresh)).problems).toEqual([]);
+    await newcomer.start();
+    await until('the newcomer again', async () => (await networkStatus(all)).ok);
     // Four of five are enough: it counts.
     await members[1]!.stop();
     await members[2]!.commit(await members[2]!.stamp());
