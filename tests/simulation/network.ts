@@ -62,6 +62,7 @@ export class Network {
   #turn = 0;
   #firstCommitted = 0;
   #onBlock: (() => void)[] = [];
+  readonly #snapshots = new Map<number, string>();
   readonly #waitingRoots = new Map<number, Pick<Outcome, 'appHash' | 'results'>>();
 
   constructor(clock: SimulatedClock, random: Random, trace: Trace) {
@@ -136,10 +137,21 @@ export class Network {
 
   logged(member: Member, event: string, fields: Readonly<Record<string, string | number>>): void {
     this.trace.note(member.name, event, JSON.stringify(fields));
+    if (event === 'snapshot-made') this.#compareSnapshot(member, Number(fields.height));
     if (event !== 'transaction-unfit') return;
     const hash = this.decided(Number(fields.height)).hashes[Number(fields.index)] ?? '';
     const transaction = this.#observer?.describe(hash) ?? hash;
     this.fail(`${member.name} found an unfit transaction in a decided block: ${transaction}`);
+  }
+
+  /** A new member fetches chunks of one snapshot from all others: they must be the same bytes. */
+  #compareSnapshot(member: Member, height: number): void {
+    const made = member.application?.snapshots.list().find((snapshot) => snapshot.height === height);
+    if (!made) return;
+    const hash = toHex(made.hash);
+    const known = this.#snapshots.get(height) ?? hash;
+    this.#snapshots.set(height, hash);
+    if (known !== hash) this.fail(`${member.name} made another snapshot of ${height} than others did`);
   }
 
   reopened(member: Member, height: number, appHash: string): void {
