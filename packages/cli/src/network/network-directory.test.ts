@@ -1,0 +1,41 @@
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { genesisMembers, openDirectory } from '@salus/server';
+import { afterAll, describe, expect, test } from 'vitest';
+import { run } from '../index.ts';
+import { createNetwork } from './network-directory.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'salus-hosts-'));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+describe('R-PPL-5 members that are carried to machines of their own', () => {
+  test('know each other by name at the same ports, listen where they are told, and believe the authority', async () => {
+    const dir = join(scratch, 'net');
+    const hosts = ['hospital.example', 'clinic.example', 'payer.example'];
+    const options = { dir, validators: 3, basePort: 8_080, host: '0.0.0.0', hosts, tls: true };
+    const { members } = await createNetwork(options);
+    const genesis = openDirectory(members[0]!.dataDir).genesis();
+    expect(genesisMembers(genesis).map(({ slug }) => slug)).toEqual(['hospital', 'clinic', 'payer']);
+    for (const [index, { dataDir, ports }] of members.entries()) {
+      expect(ports).toEqual({ http: 8_080, p2p: 8_081, rpc: 8_082 });
+      const config = readFileSync(join(dataDir, 'comet', 'config', 'config.toml'), 'utf8');
+      const peers = /^persistent_peers = "(.*)"$/m.exec(config)?.[1]?.split(',') ?? [];
+      const others = hosts.filter((_host, place) => place !== index).map((host) => `${host}:8081`);
+      expect(peers.map((peer) => peer.split('@')[1])).toEqual(others);
+      expect(config).toContain('laddr = "tcp://0.0.0.0:8081"');
+      expect(config).toContain('laddr = "tcp://127.0.0.1:8082"');
+      const read = (name: string): X509Certificate =>
+        new X509Certificate(readFileSync(join(dataDir, 'tls', `${name}.pem`)));
+      expect(read('certificate').checkHost(hosts[index]!)).toBe(hosts[index]);
+      expect(read('certificate').verify(read('authority').publicKey)).toBe(true);
+      expect(JSON.stringify(genesis)).toContain(`https://${hosts[index]}:8080`);
+    }
+  });
+
+  test('are as many as there are names', async () => {
+    const args = ['network', 'init', '--validators', '2', '--hosts', 'one.example', '--dir', join(scratch, 'none')];
+    expect(await run(args, { out: () => undefined, err: () => undefined })).toBe(2);
+  });
+});
