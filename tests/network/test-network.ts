@@ -36,7 +36,8 @@ const mainFile = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.
 const validityMs = 300_000;
 /** Often, so that a short test sees some. */
 export const snapshotEveryBlocks = 20;
-const votingMs = 3_000;
+/** Long enough for four votes on a machine that has much else to do. */
+const votingMs = 6_000;
 const votingRules = { validators: { votingMs, noticeBlocks: 2 } };
 const upMsMax = 60_000;
 const logLinesMax = 60;
@@ -233,9 +234,8 @@ export class TestNetwork {
     const propose = { type: 'governance/propose', change, reason: 'A'.repeat(43), activationHeight: 0 };
     const [opened] = (await of.commit(await of.sign([propose]))).outputs as [{ proposal: number; digest: string }];
     const { proposal, digest } = opened;
-    for (const voter of this.members) {
-      await voter.commit(await voter.sign([{ type: 'governance/vote', proposal, digest, choice: 'yes' }]));
-    }
+    const vote = { type: 'governance/vote', proposal, digest, choice: 'yes' };
+    await Promise.all(this.members.map(async (voter) => voter.commit(await voter.sign([vote]))));
     await sleep(votingMs + 500);
     // Block time is the clock that counts: a block brings it up to date.
     await of.commit(await of.stamp());
