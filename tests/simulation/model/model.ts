@@ -102,7 +102,7 @@ export class Model {
     if (chain !== this.chain) reasons.push(1001);
     if (validUntilMs <= timeMs) reasons.push(1002);
     if (validUntilMs > timeMs + validityMsMax) reasons.push(1003);
-    if (malformed.length === 0) reasons.push(...messages.flatMap((message) => this.#formReasons(message)));
+    reasons.push(...messages.flatMap((message) => this.#formReasons(message)));
     for (const { did, keyName } of signatures) {
       reasons.push(...this.identity.signingReasons(did, keyName, messages, timeMs));
     }
