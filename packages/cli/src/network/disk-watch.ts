@@ -30,11 +30,21 @@ export class DiskWatch {
   }
 
   #look(): void {
-    const { bavail, bsize } = statfsSync(this.#dir);
-    const freeBytes = bavail * bsize;
+    const freeBytes = this.#freeBytes();
+    if (freeBytes === undefined) return;
     const isFull = freeBytes < (this.#isFull ? diskFreeBytesAgain : diskFreeBytesMin);
     if (isFull === this.#isFull) return;
     this.#isFull = isFull;
     this.#changed(isFull);
+  }
+
+  /** Undefined where the disk does not say: whoever reads and writes there finds out what is wrong with it. */
+  #freeBytes(): number | undefined {
+    try {
+      const { bavail, bsize } = statfsSync(this.#dir);
+      return bavail * bsize;
+    } catch {
+      return undefined;
+    }
   }
 }
