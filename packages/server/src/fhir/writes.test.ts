@@ -193,6 +193,23 @@ describe('R-REC-1 conditional create', () => {
     return await node.fhir('/Patient', { token, method: 'POST', body, headers });
   };
 
+  it('creates once, however many ask for it at the same moment; an update by the same condition changes that one', async () => {
+    const identifier = [{ system: 'urn:test:race', value: '1' }];
+    const send = (family: string, method: 'POST' | 'PUT') => {
+      const body = { resourceType: 'Patient', name: [{ family }], identifier };
+      const headers: Record<string, string> =
+        method === 'POST' ? { 'if-none-exist': 'identifier=urn:test:race|1' } : {};
+      const path = method === 'POST' ? '/Patient' : '/Patient?identifier=urn:test:race|1';
+      return node.fhir(path, { token: system, method, body, headers });
+    };
+    const answers = await Promise.all(
+      ['A', 'B', 'C', 'D', 'E', 'F'].map((family, position) => send(family, position % 2 === 0 ? 'POST' : 'PUT')),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 200, 200, 200, 200, 201]);
+    const ids = answers.map(({ headers }) => /Patient\/([^/]+)/.exec(headers.get('location') ?? '')?.[1]);
+    expect(new Set(ids).size).toBe(1);
+  });
+
   it('finds what is here by one identifier', async () => {
     const { status, headers } = await create('identifier=urn:test:mrn|MRN-w-1');
     expect([status, headers.get('location')]).toEqual([200, expect.stringContaining('/Patient/w-1/_history/1')]);

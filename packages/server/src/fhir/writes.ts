@@ -76,6 +76,11 @@ function faultOf(report: ImportReport): Error {
   return new SalusError(first.code, first.message);
 }
 
+/** Somebody else created at the same moment what the condition looked for: it is found now. */
+function wasOvertaken({ errors: [first] }: ImportReport): boolean {
+  return first?.code === RecordErrorCodes.createdMeanwhile;
+}
+
 const storedOutcome = JSON.stringify({
   resourceType: 'OperationOutcome',
   issue: [{ severity: 'information', code: 'informational', details: { text: 'Stored and anchored.' } }],
@@ -116,7 +121,9 @@ export async function createResource(exchange: Exchange, type: string, bytes: Ui
   const fullUrl = `urn:uuid:${randomUUID()}`;
   const options = { ...author, ...admissionOf(exchange, resource) };
   const request = { method: 'POST' as const, url: type, fullUrl, ...condition };
-  const report = await refusedAlike(() => importOne(exchange, bytes, request, options));
+  const store = (): Promise<ImportReport> => refusedAlike(() => importOne(exchange, bytes, request, options));
+  const first = await store();
+  const report = wasOvertaken(first) ? await store() : first;
   const [entry] = report.entries ?? [];
   if (entry === undefined) throw faultOf(report);
   return await writtenAnswer(exchange, entry);
@@ -168,9 +175,14 @@ export async function updateByCondition(exchange: Exchange, type: string, bytes:
     method: id === undefined ? ('POST' as const) : ('PUT' as const),
     url: id === undefined ? type : `${type}/${id}`,
     fullUrl: `urn:uuid:${randomUUID()}`,
+    ...(id === undefined && { ifNoneExist: new URLSearchParams(exchange.query).toString() }),
   };
   const report = await importOne(exchange, bytes, request, options);
   const [entry] = report.entries ?? [];
+  // What was created since it was looked for is there now, and is updated.
+  if (wasOvertaken(report) || (id === undefined && entry?.created === false)) {
+    return await updateByCondition(exchange, type, bytes);
+  }
   if (entry === undefined) throw faultOf(report);
   return await writtenAnswer(exchange, entry);
 }

@@ -19,6 +19,7 @@ export const RecordErrorCodes = {
   conditionUnsupported: 775,
   entryRepeated: 777,
   addressMismatch: 778,
+  createdMeanwhile: 779,
 } as const;
 
 export type RecordErrorName = keyof typeof RecordErrorCodes;
@@ -32,6 +33,7 @@ export const recordErrors: Readonly<Record<RecordErrorName, string>> = {
   requestMethodUnsupported: 'asks for a method that an import does not do: use POST or PUT',
   entryRepeated: 'is updated by an earlier entry of this transaction: send each resource once (R4 §3.1.0.11.2)',
   addressMismatch: 'is not what the address of its request names: type and id have to be the same',
+  createdMeanwhile: 'was created by somebody else at the same moment: repeat it, and what is here is found',
   anchorRefused: 'The ledger refused the commitments: see the code in the log; nothing of this batch is visible.',
   recordDamaged: 'The stored content does not match its commitment on the ledger: restore it from a backup.',
   resourceErased: 'was erased here: give what is new an id of its own',

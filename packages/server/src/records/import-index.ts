@@ -26,6 +26,8 @@ export interface PlannedEntry {
   sourceHash: string;
   /** A conditional create (R4 §3.1.0.8.1) that found its resource here: nothing is to be done. */
   exists: boolean;
+  /** A conditional create that found nothing: what has to be so still when it is stored. */
+  unless?: { system: string; value: string };
 }
 
 type Known = { type: string; id: string } | undefined;
@@ -129,14 +131,12 @@ export class ImportIndex {
     if (request?.ifNoneExist === undefined) return { type, id: created, sourceHash, exists: false };
     const condition = conditionOf(request.ifNoneExist);
     if (condition === undefined) return 'conditionUnsupported';
-    const name = `${type}?${condition.system ?? ''}|${condition.value ?? ''}`;
+    const { system = '', value = '' } = condition;
+    const name = `${type}?${system}|${value}`;
     // The first entry that asks decides for all of this input, also after it has been stored.
-    const id =
-      this.#conditional.get(name) ??
-      this.#resources.findByIdentifier(type, condition.system ?? '', condition.value ?? '')?.id ??
-      created;
+    const id = this.#conditional.get(name) ?? this.#resources.findByIdentifier(type, system, value)?.id ?? created;
     this.#conditional.set(name, id);
-    return { type, id, sourceHash, exists: id !== created };
+    return { type, id, sourceHash, exists: id !== created, unless: { system, value } };
   }
 
   isPatient(id: string): boolean {

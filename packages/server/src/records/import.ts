@@ -221,7 +221,7 @@ class ImportRun {
     this.refuse(entry, RecordErrorCodes[name], `entry ${entry} ${recordErrors[name]}`);
   }
 
-  #prepare(event: EntryEvent, { type, id, sourceHash }: PlannedEntry): Prepared | RecordErrorName {
+  #prepare(event: EntryEvent, { type, id, sourceHash, unless }: PlannedEntry): Prepared | RecordErrorName {
     const resolve = this.index.resolverFor(event.fullUrl);
     const rewritten: Resource = { ...rewriteReferences(event.resource, resolve), id };
     const owner = this.#owner(rewritten, type, id);
@@ -249,6 +249,7 @@ class ImportRun {
       original,
       sourceHash,
       ...(expectedVersion !== undefined && { expectedVersion }),
+      ...(unless !== undefined && { unless }),
       identifiers: identifiersOf(rewritten).map(({ system = '', value = '' }) => ({ system, value })),
     };
     const demographics = type === 'Patient' ? { demographics: demographicsOf(rewritten, id) } : {};

@@ -24,6 +24,7 @@ function publishErrors(): void {
   setErrorStatus(RecordErrorCodes.ledgerUnavailable, 503);
   setErrorStatus(RecordErrorCodes.recordsUnavailable, 503);
   setErrorStatus(RecordErrorCodes.spoolTooLarge, 413);
+  setErrorStatus(RecordErrorCodes.createdMeanwhile, 409);
   setErrorStatus(RecordErrorCodes.recordDamaged, 500);
   // What is wrong with the vault is no fault of the caller's; only sealed payloads come from outside.
   for (const [name, code] of Object.entries(VaultErrorCodes)) {

@@ -55,6 +55,8 @@ export interface NewVersion extends Omit<ResourceMeta, 'version' | 'record'> {
   identifiers: { system: string; value: string }[];
   /** The version that must be current; 0 for a resource that must not be here. */
   expectedVersion?: number;
+  /** An identifier that no other resource of the type may have when this one is created. */
+  unless?: { system: string; value: string };
   /** The ledger's id for a resource that is not here yet, where it was decided upon under one. */
   newRecord?: string;
 }
@@ -186,7 +188,9 @@ export class ResourceStore {
     if (expectedVersion !== undefined && expectedVersion !== (before?.version ?? 0)) {
       return { outcome: 'refused', error: 'versionConflict' };
     }
-    if (before === undefined) return undefined;
+    if (before === undefined) {
+      return this.#isThere(item) ? { outcome: 'refused', error: 'createdMeanwhile' } : undefined;
+    }
     const isPlan = 'item' in before;
     const source = isPlan ? this.tokens.source(before.item.sourceHash) : before.source;
     const owner = isPlan ? this.#patientToken(before.item) : before.patient;
@@ -195,6 +199,11 @@ export class ResourceStore {
     if (source !== this.tokens.source(item.sourceHash)) return undefined;
     const { record, version } = before;
     return { outcome: 'same', meta: { ...metaOf(item), record, version } };
+  }
+
+  /** Puts follow each other, so that of several creations under one condition the first alone finds nothing. */
+  #isThere({ type, unless }: NewVersion): boolean {
+    return unless !== undefined && this.findByIdentifier(type, unless.system, unless.value) !== undefined;
   }
 
   #patientToken(item: { patient?: string }): string | undefined {
