@@ -42,6 +42,13 @@ describe('R-PPL-5 operations', () => {
     node.ledger.ageMs = 0;
   });
 
+  test('GET /readyz is 503 while the disk has no room, and the rest answers', async () => {
+    const full = await startTestNode({ bytesFreeMin: Number.MAX_SAFE_INTEGER });
+    await expectProblem(await fetch(`${full.node.url}/readyz`), 503, 610);
+    expect((await fetch(`${full.node.url}/api/status`)).status).toBe(200);
+    await full.stop();
+  });
+
   test('GET /api/status names network, head and organisations', async () => {
     const status = await api().status();
     expect(status).toMatchObject({ chain: node.chain, sandbox: true, engine: 'embedded' });

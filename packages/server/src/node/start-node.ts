@@ -11,7 +11,7 @@ import { type App, createApp } from '../http/app.ts';
 import { EventStreams } from '../http/event-stream.ts';
 import { mountEvents } from '../http/handlers/events.ts';
 import { mountLedger } from '../http/handlers/ledger.ts';
-import { mountOperations } from '../http/handlers/operations.ts';
+import { mountOperations, type OperationDependencies } from '../http/handlers/operations.ts';
 import { createLog, type LogLevel, type NodeLog } from '../http/log.ts';
 import { createMounter, type Mounter } from '../http/mount.ts';
 import { measureConsensus } from '../metrics/consensus-metrics.ts';
@@ -23,6 +23,7 @@ import { networksFrom, type PeerPolicy } from '../peers/endpoint.ts';
 import { type DataDirectory, lockDirectory, openDirectory } from './data-directory.ts';
 import { openEmbeddedLedger } from './embedded-ledger.ts';
 import { NodeErrorCodes, NodeFault } from './errors.ts';
+import { bytesFreeMinDefault, hasRoom } from './free-space.ts';
 import type { LedgerAccess } from './ledger-access.ts';
 import { type NodePart, nodeParts } from './parts.ts';
 import { Refusals } from './refusals.ts';
@@ -61,6 +62,8 @@ export interface NodeOptions {
   parts?: readonly NodePart[];
   /** True works on the directory without opening a port. */
   offline?: boolean;
+  /** Free bytes on the disk below which the node says that it is not ready. */
+  bytesFreeMin?: number;
   /** PEM files of the certificates that TLS before this node uses: it says long before they end. */
   certificates?: readonly string[];
 }
@@ -237,9 +240,11 @@ function addressOf({ tls }: NodeOptions, host: string, port: number): string {
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-function mountCore(context: NodeContext, status: () => Status, isStopping: () => boolean): void {
+type Condition = Pick<OperationDependencies, 'status' | 'isStopping' | 'hasRoom'>;
+
+function mountCore(context: NodeContext, condition: Condition): void {
   const { app, ledger, feed, streams, organizations, mounter, refusals } = context;
-  mountOperations(mounter, { http: app.http, ledger, metrics: app.metrics, status, isStopping });
+  mountOperations(mounter, { http: app.http, ledger, metrics: app.metrics, ...condition });
   mountLedger(mounter, { ledger, metrics: app.metrics, refusals });
   mountEvents(mounter, {
     feed,
@@ -296,7 +301,9 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     closers.add(() => watch.close());
     const status = (): Status => statusOf(context, engine, startedMs, watch.expiring());
     measure(context, engine, closers);
-    mountCore(context, status, () => isStopping);
+    const { bytesFreeMin = bytesFreeMinDefault } = options;
+    const hasRoomHere = (): boolean => hasRoom(context.dataRoot, bytesFreeMin);
+    mountCore(context, { status, isStopping: () => isStopping, hasRoom: hasRoomHere });
     await startParts(options.parts ?? nodeParts, context, closers);
     const host = options.host ?? hostDefault;
     const isOffline = options.offline === true;

@@ -18,15 +18,18 @@ export interface OperationDependencies {
   metrics: HttpMetrics;
   status(): Status;
   isStopping(): boolean;
+  /** Whether the disk has room for what comes next. */
+  hasRoom(): boolean;
 }
 
-function mountHealth({ mount }: Mounter, { ledger, metrics, isStopping }: OperationDependencies): void {
+function mountHealth({ mount }: Mounter, { ledger, metrics, isStopping, hasRoom }: OperationDependencies): void {
   mount(routes.health, () => ({ status: 'ok' as const }));
 
   mount(routes.ready, () => {
     const { height, timeMs } = ledger.head();
     const isFresh = Date.now() - timeMs <= headAgeMsMax;
-    if (isStopping() || !isFresh || ledger.problem() !== undefined) throw new ApiFault(ApiErrorCodes.unavailable);
+    const isAble = isFresh && hasRoom() && ledger.problem() === undefined;
+    if (isStopping() || !isAble) throw new ApiFault(ApiErrorCodes.unavailable);
     return { status: 'ready' as const, height };
   });
 
