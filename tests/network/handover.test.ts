@@ -165,7 +165,7 @@ async function ask(url: string, dataDir: string): Promise<string> {
 describe('R-PPL-5 R-LED-8 an embedded chain becomes a network of four', () => {
   test('exports that are killed, come twice or name a wrong place leave the source as it is', async () => {
     mkdirSync(proofs);
-    await createSandbox(source);
+    await createSandbox(source, { votingRules: { validators: { votingMs: 4_000, noticeBlocks: 2 } } });
     const first = await NodeProcess.start(source);
     await fill(first.url);
     await bytesOf(`${first.url}/api/anchor`, 'anchor');

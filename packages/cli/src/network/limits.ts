@@ -16,7 +16,7 @@ export const logFileBytesMax = 16 * 1024 * 1024;
 export const socketPathCharsMax = 100;
 export const statusTimeoutMs = 3_000;
 /** A vote that lasts longer is not waited for: the command is run again. */
-export const votingWaitMsMax = 60_000;
+export const votingWaitMsMax = 120_000;
 /** Blocks that are made for a change to take effect, each with a stamp. */
 export const blocksPushedMax = 64;
 /** A member with less free space lets its CometBFT rest until there is more again: blocks are up to 4 MiB, kept twice. */

@@ -24,7 +24,7 @@ import { NodeErrorCodes, NodeFault } from './errors.ts';
 export const sandboxPrefix = 'sandbox-';
 const vaultEpochFirst = 1;
 
-const sandboxVotingMs = 6_000;
+const sandboxVotingMs = 60_000;
 const sandboxNoticeBlocks = 2;
 
 /** Whoever tries something out cannot wait for days until votes are counted. */
@@ -59,6 +59,8 @@ export interface SandboxOptions {
   /** More members than the four, for tests and simulations. */
   extra?: readonly SandboxMember[];
   endpoint?: string;
+  /** Rules of voting instead of those of sandboxes. */
+  votingRules?: GenesisDocument['votingRules'];
   nowMs?: number;
 }
 
@@ -120,7 +122,7 @@ export async function createSandbox(dataRoot: string, options: SandboxOptions = 
       validators: [{ publicKey: createValidatorKey(dataRoot), power: 1, member: first.did }],
       members: created,
       parameters: {},
-      votingRules: sandboxVotingRules,
+      votingRules: options.votingRules ?? sandboxVotingRules,
       ruleSets: [governance.jurisdictionUsa as unknown as JsonValue],
     };
     finishDirectory(dataRoot, { chain, organizations: [...slugs] }, genesis);
