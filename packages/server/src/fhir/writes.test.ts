@@ -186,6 +186,21 @@ describe('R-REC-3 versions of one resource', () => {
   });
 });
 
+describe('R-REC-1 an update that changes nothing', () => {
+  it('answers with the version that is here, and with its time', async () => {
+    const body = observationOf('same', 'w-1');
+    const put = () => node.fhir('/Observation/same', { token: system, method: 'PUT', body });
+    const first = await put();
+    const written = await node.fhir('/Observation/same', { token: system });
+    // Last-Modified has whole seconds.
+    const nextSecond = Date.parse(String(first.headers.get('last-modified'))) + 1_000;
+    while (Date.now() < nextSecond) await new Promise((resolve) => setTimeout(resolve, 20));
+    const again = await put();
+    expect([first.status, again.status, again.headers.get('etag')]).toEqual([201, 200, 'W/"1"']);
+    expect(again.headers.get('last-modified')).toBe(written.headers.get('last-modified'));
+  });
+});
+
 describe('R-REC-1 conditional create', () => {
   const create = async (condition: string, token = system) => {
     const headers = { 'if-none-exist': condition };

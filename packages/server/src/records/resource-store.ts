@@ -197,8 +197,11 @@ export class ResourceStore {
     if (owner !== this.#patientToken(item)) return { outcome: 'refused', error: 'resourceIdTaken' };
     if (!isPlan && before.erased) return { outcome: 'refused', error: 'resourceErased' };
     if (source !== this.tokens.source(item.sourceHash)) return undefined;
+    if (isPlan) return { outcome: 'same', meta: before.meta };
     const { record, version } = before;
-    return { outcome: 'same', meta: { ...metaOf(item), record, version } };
+    // The time of the version that is here: nothing has changed since.
+    const { lastUpdated } = this.find(item.type, item.id) ?? item;
+    return { outcome: 'same', meta: { ...metaOf(item), record, version, lastUpdated } };
   }
 
   /** Puts follow each other, so that of several creations under one condition the first alone finds nothing. */
