@@ -13,7 +13,7 @@ export const searchFormBytesMax = 65_536;
 
 export const fhirType = 'application/fhir+json';
 export const formType = 'application/x-www-form-urlencoded';
-const bodyTypes = [fhirType, 'application/json', 'application/json+fhir'];
+const bodyTypes = [fhirType, 'application/json'];
 
 const tags = ['FHIR R4'];
 const closed = { additionalProperties: false };

@@ -21,6 +21,8 @@ import { readResource } from './reads.ts';
 import { searchType } from './search.ts';
 import { createResource, deleteResource, updateByCondition, updateResource } from './writes.ts';
 
+/** Of versions before R4: taken, and not described, for readers of the document that know registered types alone. */
+const olderFhirType = 'application/json+fhir';
 const cursorKeyName = 'fhir-cursor';
 const softwareDate = '2026-11-21';
 const prefix = '/org/:slug/fhir/R4';
@@ -85,7 +87,9 @@ function headerOf(request: FastifyRequest): Exchange['header'] {
 function checkContentType({ rawBody }: RouteDefinition, { body, headers }: FastifyRequest): void {
   if (rawBody === undefined || body === undefined) return;
   const [type = ''] = (headers['content-type'] ?? '').split(';');
-  if (!rawBody.types.includes(type.trim().toLowerCase())) throw new ApiFault(ApiErrorCodes.unsupportedContentType);
+  const name = type.trim().toLowerCase();
+  if (!rawBody.types.includes(name === olderFhirType ? fhirType : name))
+    throw new ApiFault(ApiErrorCodes.unsupportedContentType);
 }
 
 function bytesOf(request: FastifyRequest): Uint8Array {
@@ -233,7 +237,7 @@ function refuseOtherMethods(http: FastifyInstance): void {
 /** Bodies are taken as bytes: the original is kept as it came. */
 function takeBodies(http: FastifyInstance): void {
   http.removeAllContentTypeParsers();
-  const types = [fhirType, 'application/json', 'application/json+fhir'];
+  const types = [fhirType, 'application/json', olderFhirType];
   http.addContentTypeParser(types, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   http.addContentTypeParser(formType, { parseAs: 'string' }, (_request, body, done) => done(null, body));
 }

@@ -72,6 +72,7 @@ describe('R-REC-4 Bundles at the FHIR base', () => {
     }
     const good = { 'content-type': 'application/fhir+json; charset="UTF-8"', 'content-encoding': 'identity' };
     expect((await send(good)).status).toBe(200);
+    expect((await send({ 'content-type': 'application/json+fhir' })).status).toBe(200);
   });
 
   it('stores what is good of a batch, and answers entry by entry', async () => {
