@@ -135,7 +135,7 @@ describe('R-IDN-1 R-LED-1 scenario 30: a thief signs with a revoked key', () => 
 
   it('opens no case for a signature that is none', async () => {
     const patient = await recovered();
-    expect((await theft(patient, true)).status).toBe(422);
+    expect((await theft(patient, true)).status).toBe(400);
     await world.tick();
     await new Promise((resolve) => setTimeout(resolve, 200));
     expect(casesOf(patient)).toEqual([]);
