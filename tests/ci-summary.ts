@@ -2,11 +2,12 @@
  * The closing line of `.ci/run`: sums the runners' own reports in test-results/ (Vitest JSON, `go test -json` lines,
  * JUnit XML) and exits 1 if a test or a step failed, or if no test ran.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const dir = fileURLToPath(new URL('../test-results/', import.meta.url));
-const failedSteps = Number(process.argv[2] ?? 0);
+const stepsFile = `${dir}failed-steps.txt`;
+const failedSteps = existsSync(stepsFile) ? readFileSync(stepsFile, 'utf8').trim().split('\n') : [];
 let passed = 0;
 let failed = 0;
 let skipped = 0;
@@ -45,7 +46,8 @@ for (const name of readdirSync(dir)) {
   else if (name.endsWith('.xml')) addJunit(text);
   else if (name.endsWith('vitest.json')) addVitest(text);
 }
-if (failedSteps > 0) console.log(`Steps that failed:\n${readFileSync(`${dir}failed-steps.txt`, 'utf8')}`);
-if (failed === 0) failed = failedSteps;
-console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+if (failedSteps.length > 0) console.log(`Steps that failed:\n${failedSteps.join('\n')}`);
+if (failed === 0) failed = failedSteps.length;
+console.log(`${skipped} skipped`);
+console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

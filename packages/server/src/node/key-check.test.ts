@@ -52,7 +52,7 @@ function flips(file: string, examine: () => string[], skip?: RegExp): string[] {
   return missed;
 }
 
-describe('R-LED-1 R-ID-1 key files', () => {
+describe('R-LED-1 R-IDN-1 key files', () => {
   test('are in order as they were made', () => {
     expect(keyProblems(root, member(), state)).toEqual([]);
     expect(validatorKeyProblems(root)).toEqual([]);
