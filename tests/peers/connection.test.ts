@@ -2,8 +2,8 @@
 import { createPublicKey, X509Certificate } from 'node:crypto';
 import http, { type RequestListener } from 'node:http';
 import https from 'node:https';
-import type { AddressInfo, Server } from 'node:net';
-import { afterAll, describe, expect, test } from 'vitest';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { Authority } from '../../packages/cli/src/network/certificates.ts';
 import { exchangeOnce, pinOf, UnfitAnswer, type WireRequest } from '../../packages/server/src/peers/connection.ts';
 import { networkOf, networksFrom, type PeerPolicy, parseEndpoint } from '../../packages/server/src/peers/endpoint.ts';
@@ -161,6 +161,28 @@ describe('R-REC-5 answers of members', () => {
     await expect(ask(`https://127.0.0.1:${cut}`)).rejects.toThrow();
     await expect(ask('https://127.0.0.1:1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   });
+
+  test.each(['', `#sha256-${'A'.repeat(43)}`])(
+    'who takes the connection and never says a word of TLS holds up nobody, pin "%s"',
+    async (pin) => {
+      const sockets = new Set<Socket>();
+      const mute = createServer((socket) => {
+        sockets.add(socket);
+        socket.on('error', () => undefined);
+        socket.resume();
+        socket.on('close', () => sockets.delete(socket));
+      });
+      const address = `https://127.0.0.1:${await listen(mute)}/${pin}`;
+      await expect(ask(address, { timeMsMax: 300 })).rejects.toThrow('no answer in time');
+      const abort = new AbortController();
+      const waiting = ask(address, { signal: abort.signal });
+      setTimeout(() => abort.abort(), 50);
+      await expect(waiting).rejects.toThrow();
+      // A node that stops begins no more of them.
+      await expect(ask(address, { signal: abort.signal })).rejects.toThrow();
+      await vi.waitFor(() => expect(sockets.size).toBe(0), 30_000);
+    },
+  );
 
   test('nothing is sent to a node whose certificate is not in order', async () => {
     let calls = 0;

@@ -33,6 +33,7 @@ const redirectMin = 300;
 const redirectMax = 399;
 const headerBytesMax = 16_384;
 const oldestTls = 'TLSv1.2';
+const noAnswerInTime = 'no answer in time';
 
 /** SHA-256 of a public key as certificates carry it (RFC 7469 §2.4), base64url. */
 export function pinOf(publicKey: Uint8Array): string {
@@ -42,21 +43,33 @@ export function pinOf(publicKey: Uint8Array): string {
 /** The part of Node's `http.request` callback that this needs. */
 type Connected = (error: Error | null, socket: tls.TLSSocket) => void;
 
-/** A connection whose other end has the key that the ledger names; the request is not written before that is known. */
-function connectPinned(endpoint: PeerEndpoint, policy: PeerPolicy, connected: Connected): undefined {
+/**
+ * A connection whose other end has the key that the ledger names; the request is not written before that is known. Until
+ * then the request has no socket, and ending it ends nothing: the connection has the time and the signal itself.
+ */
+function connectPinned(endpoint: PeerEndpoint, policy: PeerPolicy, wire: WireRequest, connected: Connected): undefined {
   const { host, port, pin } = endpoint;
   const servername = isIP(host) === 0 ? host : '';
   const lookup = guardedLookup(policy);
   const socket = tls.connect({ host, port, servername, lookup, rejectUnauthorized: false, minVersion: oldestTls });
-  const failed = (error: Error): void => connected(error, socket);
-  socket.once('error', failed);
+  const giveUp = (): void => void socket.destroy(new Error('given up before it was connected'));
+  const timer = setTimeout(() => socket.destroy(new Error(noAnswerInTime)), wire.timeMsMax);
+  const settled = (): void => {
+    clearTimeout(timer);
+    wire.signal?.removeEventListener('abort', giveUp);
+  };
+  if (wire.signal?.aborted === true) giveUp();
+  wire.signal?.addEventListener('abort', giveUp);
+  // Stays: an error without a listener would end the process. Whoever waits takes the first word only.
+  socket.on('error', (error) => connected(error, socket));
+  socket.once('close', settled);
   socket.once('secureConnect', () => {
     const { pubkey } = socket.getPeerCertificate();
     if (pubkey === undefined || pinOf(certifiedKey(socket)) !== pin) {
       socket.destroy(new Error('another key than the ledger names'));
       return;
     }
-    socket.off('error', failed);
+    settled();
     connected(null, socket);
   });
   return undefined;
@@ -76,7 +89,7 @@ function open(endpoint: PeerEndpoint, policy: PeerPolicy, request: WireRequest):
   if (pin === undefined)
     return https.request({ ...options, minVersion: oldestTls, ...(policy.ca && { ca: policy.ca }) });
   const createConnection = (_options: unknown, connected: unknown): undefined =>
-    connectPinned(endpoint, policy, connected as Connected);
+    connectPinned(endpoint, policy, request, connected as Connected);
   // An agent would make connections in its own way.
   return https.request({ ...common, createConnection });
 }
@@ -85,7 +98,7 @@ function open(endpoint: PeerEndpoint, policy: PeerPolicy, request: WireRequest):
 export function exchangeOnce(endpoint: PeerEndpoint, policy: PeerPolicy, wire: WireRequest): Promise<WireAnswer> {
   return new Promise((resolve, reject) => {
     const request = open(endpoint, policy, wire);
-    const timer = setTimeout(() => request.destroy(new Error('no answer in time')), wire.timeMsMax);
+    const timer = setTimeout(() => request.destroy(new Error(noAnswerInTime)), wire.timeMsMax);
     const end = (settle: () => void): void => {
       clearTimeout(timer);
       settle();
