@@ -90,6 +90,11 @@ export class DurableApplication {
     return this.#opened.state;
   }
 
+  /** Of the first block that is here: a ledger that was made of a snapshot has none from before. */
+  get firstHeight(): number {
+    return this.#opened.directory.base?.height ?? 1;
+  }
+
   /** Where committed blocks are read back from; see `BlockReader`. */
   get scan(): Opened['scan'] {
     return this.#opened.scan;

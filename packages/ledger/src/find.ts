@@ -66,10 +66,12 @@ export class TransactionFinder {
   }
 
   async *#everything(after: string): AsyncIterable<Posting> {
-    const start = placeOf(after) ?? { height: this.#firstHeight, index: -1 };
+    const first = { height: this.#firstHeight, index: -1 };
+    const place = placeOf(after) ?? first;
+    // A cursor may come from a member that has earlier blocks.
+    const start = place.height < first.height ? first : place;
     for (let height = start.height; height <= this.#headHeight(); height += 1) {
-      // A ledger that was made of a snapshot has no blocks from before.
-      const transactions = (await this.#blocks.content(height))?.transactions ?? [];
+      const { transactions } = await this.#blocks.existingContent(height);
       for (let index = height === start.height ? start.index + 1 : 0; index < transactions.length; index += 1) {
         yield { height, index, types: [] };
       }

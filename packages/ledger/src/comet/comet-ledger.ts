@@ -105,7 +105,8 @@ export class CometLedger {
     this.#blocks = new BlockReader(application.scan, application.state, (height, signed) =>
       signed === '' ? this.#signed.block(height) : decodeSigned(signed),
     );
-    this.#finder = new TransactionFinder(application.state, this.#blocks, () => application.info().height);
+    const { state, firstHeight } = application;
+    this.#finder = new TransactionFinder(state, this.#blocks, () => application.info().height, firstHeight);
     this.#submissions = new Submissions(rpc);
   }
 
@@ -115,30 +116,30 @@ export class CometLedger {
    */
   static async open(options: CometLedgerOptions): Promise<CometLedger> {
     const { dir, genesis, abci, files = nodeFiles, log = quiet, softwareVersion, onListening } = options;
-    let ledger: CometLedger | undefined;
-    let handler: AbciHandler | undefined;
+    const whole = Promise.withResolvers<CometLedger>();
+    const opened: { ledger?: CometLedger } = {};
+    let handle: AbciHandler;
     const begin = async (): Promise<void> => {
-      ledger = await CometLedger.#of(options);
-      handler = ledger.#handler(options);
+      opened.ledger = await CometLedger.#of(options);
+      handle = opened.ledger.#handler(options);
+      whole.resolve(opened.ledger);
     };
-    const joined = Promise.withResolvers<void>();
-    const onWhole = (): Promise<void> => begin().then(joined.resolve);
     const isJoining = options.isJoining === true && genesis !== undefined && directoryState(files, dir) !== 'whole';
-    if (isJoining) handler = new StateSyncApplication({ dir, genesis, softwareVersion, files, log, onWhole }).handle;
-    else await begin();
+    if (isJoining) {
+      handle = new StateSyncApplication({ dir, genesis, softwareVersion, files, log, onWhole: begin }).handle;
+    } else await begin();
     let server: AbciServer | undefined;
     try {
-      server = await AbciServer.listen(abci, (request) => (handler as AbciHandler)(request), log);
+      server = await AbciServer.listen(abci, (request) => handle(request), log);
       await onListening?.(server.proxyApp());
-      if (isJoining) await joined.promise;
+      const ledger = await whole.promise;
+      ledger.#server = server;
+      return ledger;
     } catch (error) {
       await server?.close();
-      await ledger?.close();
+      await opened.ledger?.close();
       throw error;
     }
-    const opened = ledger as unknown as CometLedger;
-    opened.#server = server;
-    return opened;
   }
 
   static async #of(options: CometLedgerOptions): Promise<CometLedger> {

@@ -303,6 +303,7 @@ describe('R-LED-8 a snapshot of the engine that signs its blocks', () => {
     opened.push(ledger);
     const submit = async (label: string) =>
       ledger.submit(await stampTransaction(network, network.participants[0]!, label, { nowMs: clock.nowMs }));
+    await submit('first');
     await Promise.all(Array.from({ length: 30 }, (_, n) => submit(`before ${n}`)));
     const [snapshot] = await Promise.all([
       ledger.snapshots.create(),
@@ -328,7 +329,11 @@ describe('R-LED-8 a snapshot of the engine that signs its blocks', () => {
     const { hash, code } = await copy.submit(bytes);
     expect([code, (await copy.transaction(hash))?.height]).toEqual([0, height + 2]);
     expect(await copy.doctor()).toMatchObject({ ok: true, problems: [] });
-    expect((await copy.find({})).items.length).toBeGreaterThan(0);
+    const { items } = await copy.find({});
+    expect(items.length).toBeGreaterThan(0);
+    // A cursor of a member that has the blocks from before.
+    expect((await copy.find({ after: '000000000001.00000' })).items).toEqual(items);
+    expect((await copy.find({ after: items[0]!.cursor })).items).toEqual(items.slice(1));
     await copy.copyTo(join(root, 'copy of the copy'));
     const again = await openLedger({ ...options, kernel: makeKernel(), dir: join(root, 'copy of the copy') });
     opened.push(again);
