@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { copyBlocksUntil } from './copy.ts';
 import { directoryPaths, directoryState, finishDirectory, readDirectory } from './directory.ts';
 import { type ApplicationOptions, DurableApplication } from './durable-application.ts';
@@ -17,6 +18,7 @@ function endInterrupted(files: Files, dir: string): void {
   const { making, before } = besideOf(dir);
   if (!files.exists(before)) return;
   if (!files.exists(dir)) files.rename(making, dir);
+  files.syncDirectory(dirname(dir));
   files.removeTree(before);
 }
 
@@ -60,6 +62,8 @@ export async function rollBack({ height, ...options }: RollbackOptions): Promise
   if (head.height !== height) throw ledgerError('rollbackUnable', `it would be at ${head.height}`);
   files.rename(dir, before);
   files.rename(making, dir);
+  // The old one goes only when the new one's name is on the disk.
+  files.syncDirectory(dirname(dir));
   files.removeTree(before);
   return head;
 }
