@@ -7,13 +7,25 @@ import { fileURLToPath } from 'node:url';
 
 const dir = fileURLToPath(new URL('../test-results/', import.meta.url));
 const stepsFile = `${dir}failed-steps.txt`;
+const failureLinesMax = 8;
 const failedSteps = existsSync(stepsFile) ? readFileSync(stepsFile, 'utf8').trim().split('\n') : [];
 let passed = 0;
 let failed = 0;
 let skipped = 0;
+/** One entry for each failed test, told at the end: a runner's own words may be far above. */
+const failures: string[] = [];
+
+type VitestFile = { name: string; message: string; assertionResults: VitestTest[] };
+type VitestTest = { status: string; fullName: string; failureMessages: string[] };
 
 function addVitest(text: string): void {
   const report = JSON.parse(text);
+  for (const file of report.testResults as VitestFile[]) {
+    if (file.message !== '') failures.push(`${file.name}: ${file.message}`);
+    for (const { status, fullName, failureMessages } of file.assertionResults) {
+      if (status === 'failed') failures.push(`${file.name}: ${fullName}\n${failureMessages.join('\n')}`);
+    }
+  }
   passed += report.numPassedTests;
   failed += report.numFailedTests;
   skipped += report.numPendingTests + (report.numTodoTests ?? 0);
@@ -25,7 +37,10 @@ function addGo(text: string): void {
     const event = JSON.parse(line);
     if (!event.Test) continue;
     if (event.Action === 'pass') passed += 1;
-    if (event.Action === 'fail') failed += 1;
+    if (event.Action === 'fail') {
+      failed += 1;
+      failures.push(`${event.Package}: ${event.Test}`);
+    }
     if (event.Action === 'skip') skipped += 1;
   }
 }
@@ -38,6 +53,8 @@ function addJunit(text: string): void {
     failed += bad;
     skipped += count('skipped');
   }
+  for (const [, name = ''] of text.matchAll(/<testcase [^>]*?\bname="([^"]*)"[^>]*[^/]>\s*<(?:failure|error)/g))
+    failures.push(name);
 }
 
 for (const name of readdirSync(dir)) {
@@ -46,6 +63,7 @@ for (const name of readdirSync(dir)) {
   else if (name.endsWith('.xml')) addJunit(text);
   else if (name.endsWith('vitest.json')) addVitest(text);
 }
+for (const failure of failures) console.log(`Failed: ${failure.split('\n').slice(0, failureLinesMax).join('\n')}`);
 if (failedSteps.length > 0) console.log(`Steps that failed:\n${failedSteps.join('\n')}`);
 if (failed === 0) failed = failedSteps.length;
 console.log(`${skipped} skipped`);
