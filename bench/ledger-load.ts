@@ -1,4 +1,4 @@
-import { createPublicKey, verify } from 'node:crypto';
+import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
@@ -53,8 +53,22 @@ export async function presign(network: Network, count: number, label: string): P
   return transactions;
 }
 
-/** P-256 verifications per second that one thread of this machine does, with imported keys and nothing else. */
-export function rawVerifyRate(network: Network, transactions: readonly Uint8Array[], count: number): number {
+type Check = (key: KeyObject, signingInput: Uint8Array, signature: Uint8Array) => boolean;
+
+/** The call that Node has for signatures as JWS carries them. */
+const asJws: Check = (key, signingInput, signature) =>
+  verify('sha256', signingInput, { key, dsaEncoding: 'ieee-p1363' }, signature);
+
+/**
+ * P-256 verifications per second that one thread of this machine does, with imported keys and nothing else: by Node's
+ * call for r‖s, or by another.
+ */
+export function rawVerifyRate(
+  network: Network,
+  transactions: readonly Uint8Array[],
+  count: number,
+  isGood = asJws,
+): number {
   const keys = new Map(
     network.participants.map(({ kid, jwk }) => [kid, createPublicKey({ key: { ...jwk }, format: 'jwk' })]),
   );
@@ -64,8 +78,7 @@ export function rawVerifyRate(network: Network, transactions: readonly Uint8Arra
   });
   const startMs = performance.now();
   for (const { key, signingInput, signature } of work) {
-    if (!verify('sha256', signingInput, { key, dsaEncoding: 'ieee-p1363' }, signature))
-      throw new Error('bad signature');
+    if (!isGood(key, signingInput, signature)) throw new Error('bad signature');
   }
   return (work.length / (performance.now() - startMs)) * 1000;
 }

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { digestOf, stampTransaction } from '../packages/ledger/src/testing/fixture.ts';
+import { isSignedBy } from '../packages/ledger/src/verify/es256.ts';
 import {
   type Measurement,
   machineBusy,
@@ -43,8 +44,10 @@ export async function benchLedger(options: LedgerBenchOptions = {}): Promise<Mea
     const best = measured.at(-1)!;
     const halfRate = perSecond / 2;
     const latency = await pacedRounds(rig, halfRate, options.pacedSeconds ?? 4, roundsOfLoad);
+    const rawDer = rawVerifyRate(rig.network, load, rawSample, isSignedBy);
     return [
       { name: 'raw P-256 verify, one thread', value: round(raw), unit: '1/s' },
+      { name: 'raw P-256 verify by way of DER, one thread', value: round(rawDer), unit: '1/s' },
       {
         name: 'signed durable transactions',
         value: round(perSecond),
@@ -53,6 +56,7 @@ export async function benchLedger(options: LedgerBenchOptions = {}): Promise<Mea
         ratio: round(perSecond / raw),
         ...latency,
         ratioTarget,
+        ratioToDer: round(perSecond / rawDer),
         latencyMsTarget,
         cpuMicros: round(cpu),
         bestRatio: round(best.perSecond / best.raw),

@@ -6,7 +6,6 @@
 import { type KeyObject, createPublicKey as realCreatePublicKey, verify as realVerify } from 'node:crypto';
 
 type PublicKeyInput = { key: { x: string; y: string }; format: 'jwk' };
-type VerifyKey = { key: KeyObject; dsaEncoding: 'ieee-p1363' };
 
 const answersMax = 20_000;
 const keys = new Map<string, KeyObject>();
@@ -22,14 +21,14 @@ export function createPublicKey(input: PublicKeyInput): KeyObject {
   return made;
 }
 
-export function verify(algorithm: string, input: Uint8Array, key: VerifyKey, signature: Uint8Array): boolean {
+export function verify(algorithm: string, input: Uint8Array, key: KeyObject, signature: Uint8Array): boolean {
   const question = `${Buffer.from(signature).toString('latin1')}${Buffer.from(input).toString('latin1')}`;
-  let ofKey = answers.get(key.key);
+  let ofKey = answers.get(key);
   if (!ofKey || answersCount > answersMax) {
     if (ofKey) answers.clear();
     answersCount = 0;
     ofKey = new Map();
-    answers.set(key.key, ofKey);
+    answers.set(key, ofKey);
   }
   const known = ofKey.get(question);
   if (known !== undefined) return known;

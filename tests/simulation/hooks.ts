@@ -6,7 +6,7 @@ const cryptoOnce = new URL('./crypto-once.ts', import.meta.url).href;
 const smallLimits = new URL('./limits.ts', import.meta.url).href;
 const ledgerLimits = new URL('../../packages/ledger/src/limits.ts', import.meta.url).href;
 const replaced: ReadonlySet<string> = new Set(['lmdb', 'node:sqlite', 'node:worker_threads']);
-const checksSignatures = /\/packages\/ledger\/src\/(verify\/signature-checks|replay)\.ts$/;
+const checksSignatures = /\/packages\/ledger\/src\/(verify\/signature-checks|verify\/es256|replay)\.ts$/;
 
 registerHooks({
   resolve(specifier, context, next) {

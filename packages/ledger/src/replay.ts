@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { GenesisDocument, Kernel, LedgerView } from '@salus/contracts';
 import { equalBytes, type ParsedTransaction, parseTransaction, type Validator } from '@salus/protocol';
 import { ChainCheck, type CheckedBlock } from './chain-check.ts';
@@ -10,6 +10,7 @@ import { type LogScan, scanLog } from './log/segment.ts';
 import { ReplayIndex } from './state/replay-index.ts';
 import { unfitForBlock } from './state-machine.ts';
 import { StateTree } from './tree/state-tree.ts';
+import { isSignedBy } from './verify/es256.ts';
 
 export type Report = { ok: boolean; blocks: number; transactions: number; problems: string[] };
 
@@ -93,7 +94,7 @@ class Replayer {
         key = createPublicKey({ key: { ...resolved.jwk }, format: 'jwk' });
         this.#keys.set(resolved.thumbprint, key);
       }
-      if (!verify('sha256', signingInput, { key, dsaEncoding: 'ieee-p1363' }, signature)) return [];
+      if (!isSignedBy(key, signingInput, signature)) return [];
       thumbprints.push(resolved.thumbprint);
     }
     return thumbprints;

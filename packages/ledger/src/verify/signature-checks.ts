@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import {
   type ParsedTransaction,
   ProtocolErrorCodes,
@@ -9,6 +9,7 @@ import {
 } from '@salus/protocol';
 import { ledgerError } from '../errors.ts';
 import { keyCacheEntriesMax } from '../limits.ts';
+import { isSignedBy } from './es256.ts';
 import type { FromWorker, KeyAnswer, Outcome, Refused, ToWorker, VerifyRequest } from './protocol.ts';
 
 type Key = { object: KeyObject; thumbprint: string };
@@ -33,11 +34,9 @@ function parse(bytes: Uint8Array): Item {
   }
 }
 
-function isSignedBy(key: Key, transaction: ParsedTransaction, index: number): boolean {
-  const signature = transaction.signatures[index];
-  if (!signature) return false;
-  const options = { key: key.object, dsaEncoding: 'ieee-p1363' } as const;
-  return verify('sha256', signature.signingInput, options, signature.signature);
+function hasSigned(key: Key, { signatures }: ParsedTransaction, index: number): boolean {
+  const signed = signatures[index];
+  return signed !== undefined && isSignedBy(key.object, signed.signingInput, signed.signature);
 }
 
 function outcomeOf({ transaction, refused, keys: used }: Item): Outcome {
@@ -111,7 +110,7 @@ export class SignatureChecks {
     if (!transaction) return;
     for (const [index, { kid }] of transaction.signatures.entries()) {
       const key = this.#keys.get(kid);
-      if (key && isSignedBy(key, transaction, index)) item.keys[index] = key;
+      if (key && hasSigned(key, transaction, index)) item.keys[index] = key;
       else wanted.push({ item, signature: index, kid });
     }
   }
@@ -129,7 +128,7 @@ export class SignatureChecks {
           ? cached
           : { object: createPublicKey({ key: { ...answer.jwk }, format: 'jwk' }), thumbprint: answer.thumbprint };
       if (answer.isRegistered) this.#remember(kid, key);
-      if (isSignedBy(key, item.transaction, signature)) item.keys[signature] = key;
+      if (hasSigned(key, item.transaction, signature)) item.keys[signature] = key;
       else item.refused = refusal(protocolError(ProtocolErrorCodes.signatureInvalid));
     } catch {
       item.refused = refusal(protocolError(ProtocolErrorCodes.signatureInvalid));
