@@ -73,7 +73,8 @@ function retryDelayMs(tries: number): number {
 /** Follows the ledger for one organisation: every event is taken in once, in order, whatever happens in between. */
 export class Inbox {
   readonly #parts: InboxParts;
-  readonly #cursor: DurableCursor;
+  /** Everything up to this block was taken in. */
+  #passed: number;
   readonly #abort = new AbortController();
   #following: Promise<void> | undefined;
   #working: Promise<void> | undefined;
@@ -85,7 +86,7 @@ export class Inbox {
 
   constructor(parts: InboxParts) {
     this.#parts = parts;
-    this.#cursor = new DurableCursor(parts.store, `blocks/${parts.name}`);
+    this.#passed = Number(new DurableCursor(parts.store, `blocks/${parts.name}`).read() ?? 0);
   }
 
   start(): void {
@@ -104,7 +105,8 @@ export class Inbox {
           ...{ feed, store, name, signal },
           handle: (block) => this.#handle(block.events),
           ...(unseen && { makeUp: (gap: BlockGap) => this.#handle(unseen(gap)) }),
-          committed: () => {
+          passed: (height) => {
+            this.#passed = height;
             delayMs = followAgainMsMin;
             this.#work();
           },
@@ -221,8 +223,9 @@ export class Inbox {
   }
 
   #isBehind(height: number): boolean {
-    const isUnread = Number(this.#cursor.read() ?? 0) < height;
-    return isUnread || this.#parts.store.get('SELECT seq FROM inbox WHERE tries = 0 LIMIT 1') !== undefined;
+    return (
+      this.#passed < height || this.#parts.store.get('SELECT seq FROM inbox WHERE tries = 0 LIMIT 1') !== undefined
+    );
   }
 
   /**

@@ -1,7 +1,7 @@
 import type { Store } from '../store/database.ts';
 import type { BlockFeed, FeedBlock } from './block-feed.ts';
 
-/** Blocks that a consumer handles between two writes of its cursor. */
+/** Blocks that a consumer handles at most between two writes of its cursor. */
 const blocksPerCursorWrite = 64;
 
 /** A place in a sequence that survives a restart. */
@@ -47,8 +47,8 @@ export interface FollowInput {
    * transaction that moves the cursor past them. Without it such a gap stops the consumer.
    */
   makeUp?(gap: BlockGap): void;
-  /** Told when blocks and cursor are durable. */
-  committed?(): void;
+  /** Told of the height up to which every effect is durable. */
+  passed?(height: number): void;
   signal: AbortSignal;
 }
 
@@ -56,8 +56,11 @@ export interface FollowInput {
  * Where somebody begins who never followed: a member that joined by a snapshot has no block before it, and nothing in those
  * was meant for an organisation that was not there yet.
  */
-async function beginning(feed: BlockFeed): Promise<number> {
-  return ((await feed.firstAbove(0)) ?? 1) - 1;
+async function beginning(feed: BlockFeed, store: Store, cursor: DurableCursor): Promise<number> {
+  const height = ((await feed.firstAbove(0)) ?? 1) - 1;
+  // From here on missing blocks are a gap.
+  await store.commit(() => cursor.write(String(height)));
+  return height;
 }
 
 /** Where blocks are missing that come before the first one at hand: lets the consumer make up for them. Gives the cursor. */
@@ -72,14 +75,22 @@ async function passGap({ feed, store, makeUp, signal }: FollowInput, cursor: Dur
   return first - 1;
 }
 
+/** Rows that this connection has changed since it was opened. */
+function changesOf(store: Store): number {
+  return Number(store.get('SELECT total_changes() AS n')?.n);
+}
+
 /**
- * Feeds every committed block, from the first one on, to a consumer exactly once per store, whatever happens between:
- * effect and cursor are one transaction. A block that is missing in the sequence is never skipped in silence: it stops the
- * consumer, or the consumer makes up for it.
+ * Feeds every committed block, from the first one on, to a consumer; each that has an effect exactly once per store,
+ * whatever happens between: effect and cursor are one transaction. Blocks without any move the cursor together, since
+ * each move is a sync of the disk: after a restart the last of them are looked at again. A block that is missing in the
+ * sequence is never skipped in silence: it stops the consumer, or the consumer makes up for it.
  */
 export async function followBlocks(input: FollowInput): Promise<void> {
-  const cursor = new DurableCursor(input.store, `blocks/${input.name}`);
-  let height = Number(cursor.read() ?? (await beginning(input.feed)));
+  const { store } = input;
+  const cursor = new DurableCursor(store, `blocks/${input.name}`);
+  let height = Number(cursor.read() ?? (await beginning(input.feed, store, cursor)));
+  let written = height;
   while (!input.signal.aborted) {
     await input.feed.above(height, input.signal);
     height = await passGap(input, cursor, height);
@@ -91,11 +102,15 @@ export async function followBlocks(input: FollowInput): Promise<void> {
       blocks.push(block);
     }
     if (blocks.length === 0 || input.signal.aborted) continue;
-    await input.store.commit(() => {
+    const isWritten = await store.commit(() => {
+      const before = changesOf(store);
       for (const block of blocks) input.handle(block);
-      cursor.write(String(last));
+      const isDue = last - written >= blocksPerCursorWrite || changesOf(store) !== before;
+      if (isDue) cursor.write(String(last));
+      return isDue;
     });
+    if (isWritten) written = last;
     height = last;
-    input.committed?.();
+    input.passed?.(height);
   }
 }

@@ -239,6 +239,44 @@ describe('R-LED-8 followers with a durable cursor', () => {
     expect(new DurableCursor(store, 'blocks/test').read()).toBe('102');
   });
 
+  test('look again at blocks without an effect, of which many move the cursor together', async () => {
+    const { store } = hospital();
+    store.db.exec('CREATE TABLE effects (height INTEGER PRIMARY KEY)');
+    const cursor = new DurableCursor(store, 'blocks/quiet');
+    const follow = async (effectAt: number): Promise<{ first: number | undefined; kept: number[] }> => {
+      const controller = new AbortController();
+      const kept: number[] = [];
+      let first: number | undefined;
+      await followBlocks({
+        feed: node.node.feed,
+        store,
+        name: 'quiet',
+        signal: controller.signal,
+        handle({ height }) {
+          first ??= height;
+          if (height === effectAt) store.prepare('INSERT INTO effects (height) VALUES (?)').run(height);
+        },
+        passed(height) {
+          kept.push(Number(cursor.read()));
+          if (height === node.ledger.head().height) controller.abort();
+        },
+      });
+      return { first, kept };
+    };
+    await submit();
+    await store.commit(() => cursor.write(String(node.ledger.head().height)));
+    const start = node.ledger.head().height;
+    await submit();
+    expect(await follow(-1)).toEqual({ first: start + 1, kept: [start] });
+    const next = node.ledger.head().height + 1;
+    await submit();
+    const second = await follow(next);
+    expect([second.first, second.kept.at(-1)]).toEqual([start + 1, next]);
+    await submit();
+    expect((await follow(next)).first).toBe(next + 1);
+    expect(store.get('SELECT count(*) AS n FROM effects')).toEqual({ n: 1 });
+  });
+
   test('pass over blocks that are not at hand only where somebody makes up for them, and exactly those', async () => {
     const { store } = hospital();
     const { feed } = node.node;
