@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseGenesis } from '@salus/contracts';
 import { type Message, signTransaction } from '@salus/protocol';
 import { type OfflineOrganization, openDirectory, readOrganization } from '@salus/server';
+import { memberUrl } from '../../packages/cli/src/network/addresses.ts';
 import { cometHomeOf } from '../../packages/cli/src/network/comet-home.ts';
 import { createNetwork, type Network, type NetworkMember } from '../../packages/cli/src/network/network-directory.ts';
 import { networkStatus } from '../../packages/cli/src/network/network-status.ts';
@@ -76,7 +77,7 @@ export class TestMember {
   constructor(member: NetworkMember, host: string) {
     this.member = member;
     this.#host = host;
-    this.url = `http://${host}:${member.ports.http}`;
+    this.url = memberUrl({ host }, member);
     this.#organization = readOrganization(member.dataDir, member.slug);
   }
 

@@ -35,6 +35,7 @@ export * from './orgs/keys.ts';
 export * from './orgs/offline-keys.ts';
 export * from './orgs/organization.ts';
 export { staffDid } from './orgs/staff.ts';
+export { pinOf } from './peers/connection.ts';
 export { OrganizationRecords } from './records/organization-records.ts';
 export { recordsOf, recordsPart } from './records/records-part.ts';
 export * from './store/database.ts';

@@ -5,6 +5,7 @@ import { ed25519PublicKey, toBase64url } from '@salus/protocol';
 import { readSeed } from '@salus/server';
 import { type Command, Option } from 'commander';
 import { type Cli, examples, type GlobalOptions, integerOption, type Outcome, urlDefault } from '../cli.ts';
+import { connectionFlags } from '../network/addresses.ts';
 import { Ballots, type Opened } from '../network/ballots.ts';
 import { invitationOf } from '../network/invitation.ts';
 import { type JoinReport, joinNetwork } from '../network/join.ts';
@@ -21,6 +22,7 @@ interface JoinCommandOptions extends GlobalOptions {
   basePort: number;
   host: string;
   endpoint?: string;
+  tls?: boolean;
   rpc?: string[];
 }
 
@@ -33,17 +35,26 @@ interface BallotCommandOptions extends GlobalOptions {
 const classes = ['provider', 'payer', 'patientRepresentatives', 'pharmacy', 'manufacturer', 'research', 'regulator'];
 const proposalMax = Number.MAX_SAFE_INTEGER;
 
-function textOf({ stage, did, slug, request }: JoinReport, data: string, port: number): string {
+function textOf({ stage, did, slug, endpoint, ports, request }: JoinReport, data: string, host: string): string {
   if (stage === 'requested') {
     return [
-      `${slug} is ${did}.`,
+      `${slug} is ${did}, its node at ${endpoint}`,
       `Give ${request} to a regulator of the network, within five minutes: salus network sponsor request.json`,
       'Then run this command again.',
     ].join('\n');
   }
   return [
     `${slug} was admitted. It takes the state from the others when it starts:`,
-    `  salus start --engine cometbft --data ${data} --port ${port}`,
+    [
+      '  salus start --engine cometbft',
+      '--data',
+      data,
+      '--host',
+      host,
+      '--port',
+      ports.http,
+      ...connectionFlags(data),
+    ].join(' '),
     `Then let it propose itself as a validator: salus network validator --data ${data} --org ${slug} --url …`,
   ].join('\n');
 }
@@ -57,7 +68,7 @@ function addJoining(program: Command, cli: Cli): void {
     .addHelpText('after', examples('salus network invite --dir /srv/network --out invitation.json'))
     .action(
       cli.action<GlobalOptions & { dir: string; out: string }, []>(async ({ dir, out }) => {
-        writeFileSync(out, `${JSON.stringify(invitationOf(readNetwork(resolve(dir))), null, 2)}\n`);
+        writeFileSync(out, `${JSON.stringify(invitationOf(resolve(dir), readNetwork(resolve(dir))), null, 2)}\n`);
         return { value: { file: out }, text: `${out}; give the anchor another way: salus tx, GET /api/anchor` };
       }),
     );
@@ -81,7 +92,11 @@ function addJoining(program: Command, cli: Cli): void {
       basePortDefault,
     )
     .option('--host <address>', 'address of the node and of its consensus', '127.0.0.1')
-    .option('--endpoint <url>', 'where others reach its node (default: plain HTTP at --host)')
+    .option('--endpoint <url>', 'where others reach its node (default: at --host)')
+    .option(
+      '--tls',
+      'HTTPS with a certificate of its own (default where the others speak HTTPS and no --endpoint is given)',
+    )
     .option('--rpc <host:port...>', 'RPC of two members’ CometBFTs, where the invitation’s cannot be reached')
     .addHelpText(
       'after',
@@ -93,7 +108,7 @@ function addJoining(program: Command, cli: Cli): void {
     .action(
       cli.action<JoinCommandOptions, []>(async (options) => {
         const report = await joinNetwork(options);
-        return { value: report, text: textOf(report, options.data, options.basePort) };
+        return { value: report, text: textOf(report, options.data, options.host) };
       }),
     );
 }

@@ -35,10 +35,25 @@ export function memberUrl({ host }: Pick<Network, 'host'>, { dataDir, ports }: N
 
 const trusted = new Set<string>();
 
-/** This process believes from now on what the network's own authority certified, beside those of the system. */
+/** This process believes from now on a certificate (PEM) and what it certified, beside those of the system. */
+export function trustCertificate(certificate: string): void {
+  if (trusted.has(certificate)) return;
+  trusted.add(certificate);
+  tls.setDefaultCACertificates([...tls.getCACertificates('default'), certificate]);
+}
+
+function trustFile(file: string): void {
+  if (existsSync(file)) trustCertificate(readFileSync(file, 'utf8'));
+}
+
+/** What the network's own authority certified. */
 export function trustAuthority(dir: string): void {
-  const file = authorityFile(dir);
-  if (trusted.has(file) || !existsSync(file)) return;
-  trusted.add(file);
-  tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(file, 'utf8')]);
+  trustFile(authorityFile(dir));
+}
+
+/** What a member's own directory holds: its node, and those that its node believes. */
+export function trustMember(dataDir: string): void {
+  const { certificate, authority } = certificateFiles(dataDir);
+  trustFile(certificate);
+  trustFile(authority);
 }

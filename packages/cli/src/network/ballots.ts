@@ -19,6 +19,7 @@ import {
   readOrganization,
   validForMsDefault,
 } from '@salus/server';
+import { trustMember } from './addresses.ts';
 import { validatorPower } from './network-directory.ts';
 
 export type BallotOptions = { data: string; org: string; url: string };
@@ -33,6 +34,7 @@ export class Ballots {
   readonly #own: OfflineOrganization;
 
   constructor({ data, org, url }: BallotOptions) {
+    trustMember(data);
     this.#client = createClient({ baseUrl: url });
     this.#own = readOrganization(data, org);
   }

@@ -11,7 +11,7 @@ import {
 import { existsSync, readFileSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
 import { dirname } from 'node:path';
-import { makeDirectory, writeFileDurably } from '@salus/server';
+import { makeDirectory, pinOf, writeFileDurably } from '@salus/server';
 import { authorityFile, authorityKeyFile, certificateFiles } from './addresses.ts';
 
 /** A certificate (PEM) and its private key (PKCS#8 PEM). */
@@ -144,6 +144,17 @@ function newKey(): { publicKey: KeyObject; privateKey: KeyObject; pem: string } 
   return { publicKey, privateKey, pem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
 }
 
+/** Of a server at one address or name. */
+function serverExtensions(host: string): Buffer[] {
+  return [
+    extension(oids.basicConstraints, sequence(), true),
+    // digitalSignature: bit 0.
+    extension(oids.keyUsage, bits(Buffer.from([0x80]), 7), true),
+    extension(oids.extendedKeyUsage, sequence(oid(oids.serverAuth))),
+    extension(oids.subjectAltName, alternativeName(host)),
+  ];
+}
+
 /** Who issues certificates for the members of one network, and nothing else. */
 export class Authority {
   readonly certificate: string;
@@ -173,16 +184,18 @@ export class Authority {
   /** A certificate for a server at one address or name. */
   certify(subject: string, host: string, nowMs: number, lifeMs = certificateLifeMs): Certified {
     const { publicKey, pem } = newKey();
-    const extensions = [
-      extension(oids.basicConstraints, sequence(), true),
-      // digitalSignature: bit 0.
-      extension(oids.keyUsage, bits(Buffer.from([0x80]), 7), true),
-      extension(oids.extendedKeyUsage, sequence(oid(oids.serverAuth))),
-      extension(oids.subjectAltName, alternativeName(host)),
-    ];
+    const extensions = serverExtensions(host);
     const issuer = { issuer: this.#name, issuerKey: createPrivateKey(this.key) };
     return { certificate: issue({ subject, publicKey, ...issuer, nowMs, lifeMs, extensions }), key: pem };
   }
+}
+
+/** A certificate that nobody else signed: those who connect know its key from the ledger. */
+function certifyAlone(subject: string, host: string, nowMs: number): Certified {
+  const { publicKey, privateKey, pem } = newKey();
+  const own = { subject, publicKey, issuer: subject, issuerKey: privateKey };
+  const extensions = serverExtensions(host);
+  return { certificate: issue({ ...own, nowMs, lifeMs: certificateLifeMs, extensions }), key: pem };
 }
 
 function authorityOf(dir: string, nowMs: number): Authority {
@@ -204,11 +217,28 @@ export function certifyMember(
   nowMs: number,
 ): void {
   const authority = authorityOf(dir, nowMs);
-  const { certificate, key } = authority.certify(slug, host, nowMs);
+  // A member that is carried to another machine needs to know whom to believe there.
+  writeCertified(dataDir, authority.certify(slug, host, nowMs), authority.certificate);
+}
+
+function writeCertified(dataDir: string, { certificate, key }: Certified, authority: string | undefined): void {
   const files = certificateFiles(dataDir);
   makeDirectory(dirname(files.certificate));
   writeFileDurably(files.key, key);
   writeFileDurably(files.certificate, certificate);
-  // A member that is carried to another machine needs to know whom to believe there.
-  writeFileDurably(files.authority, authority.certificate);
+  if (authority !== undefined) writeFileDurably(files.authority, authority);
+}
+
+/**
+ * Gives a member who comes later a certificate of its own, without the key of anybody's authority. Gives the pin under
+ * which its node is known (SHA-256 of the public key). `authority` is whom it believes about the others.
+ */
+export function certifyNewcomer(
+  dataDir: string,
+  { slug, host, authority }: { slug: string; host: string; authority: string | undefined },
+  nowMs: number,
+): string {
+  const certified = certifyAlone(slug, host, nowMs);
+  writeCertified(dataDir, certified, authority);
+  return pinOf(spkiOf(createPublicKey(certified.certificate)));
 }

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type GenesisDocument, genesisHash, parseGenesis } from '@salus/contracts';
@@ -15,7 +16,7 @@ import {
   verifyChain,
 } from '@salus/protocol';
 import { genesisOf, NodeErrorCodes, NodeFault, openDirectory, readHandover } from '@salus/server';
-import { memberUrl } from './addresses.ts';
+import { authorityFile, memberUrl } from './addresses.ts';
 import {
   type CometGenesis,
   type CometPeer,
@@ -40,23 +41,34 @@ export type Invitation = {
   /** RPC of members' CometBFTs, host and port, and addresses of their nodes. */
   rpc: string[];
   nodes: string[];
+  /** Certificate (PEM) of the authority that the members made for themselves; the word of whoever gives the invitation. */
+  authority: string | undefined;
 };
 
 const invitationFormat = 'salus-invitation/1';
 const loopback = '127.0.0.1';
+const seedBytes = 32;
 
 function cometFile(dataDir: string, name: string): unknown {
   return JSON.parse(readFileSync(join(cometHomeOf(dataDir), 'config', name), 'utf8'));
 }
 
-/** Of a network whose members' directories are on this machine. */
-export function invitationOf(network: Network): JsonValue {
+/** Of the key that others know a member's CometBFT by; undefined where there is none yet. */
+export function nodeSeedOf(dataDir: string): Uint8Array | undefined {
+  if (!existsSync(join(cometHomeOf(dataDir), 'config', 'node_key.json'))) return undefined;
+  const { priv_key: key } = cometFile(dataDir, 'node_key.json') as { priv_key: { value: string } };
+  return Buffer.from(key.value, 'base64').subarray(0, seedBytes);
+}
+
+/** Of a network whose members' directories are on this machine, in `dir`. */
+export function invitationOf(dir: string, network: Network): JsonValue {
   const [first] = network.members;
   if (!first) throw new NodeFault(NodeErrorCodes.networkMissing);
   const handover = readHandover(first.dataDir);
   const peers = network.members.map(({ dataDir, ports }) => {
-    const { priv_key: key } = cometFile(dataDir, 'node_key.json') as { priv_key: { value: string } };
-    return { id: nodeIdOf(Buffer.from(key.value, 'base64').subarray(0, 32)), host: network.host, p2p: ports.p2p };
+    const seed = nodeSeedOf(dataDir);
+    if (!seed) throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged);
+    return { id: nodeIdOf(seed), host: network.host, p2p: ports.p2p };
   });
   return {
     format: invitationFormat,
@@ -67,6 +79,7 @@ export function invitationOf(network: Network): JsonValue {
     peers,
     rpc: network.members.map(({ ports }) => `${loopback}:${ports.rpc}`),
     nodes: network.members.map((member) => memberUrl(network, member)),
+    authority: existsSync(authorityFile(dir)) ? readFileSync(authorityFile(dir), 'utf8') : null,
   };
 }
 
@@ -102,7 +115,7 @@ function parsed(text: string): Invitation {
   try {
     const json = JSON.parse(text) as Record<string, JsonValue>;
     if (json.format !== invitationFormat) throw new Error('format');
-    const { handover, snapshotEveryBlocks } = json;
+    const { handover, snapshotEveryBlocks, authority } = json;
     const { cometGenesis: comet, peers, rpc, nodes } = json as unknown as Invitation;
     const isList = [peers, rpc, nodes, comet.validators].every(Array.isArray);
     if (!isList || rpc.length === 0 || nodes.length === 0) throw new Error('lists');
@@ -114,6 +127,7 @@ function parsed(text: string): Invitation {
       peers,
       rpc,
       nodes,
+      authority: typeof authority === 'string' ? new X509Certificate(authority).toString() : undefined,
     };
   } catch (cause) {
     throw new NodeFault(NodeErrorCodes.invitationUnfit, 'It is no invitation of this version.', { cause });

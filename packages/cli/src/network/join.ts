@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
+import { join, resolve } from 'node:path';
 import { createClient } from '@salus/api';
 import type { KeySpec, MemberClass } from '@salus/contracts';
 import {
@@ -23,8 +24,10 @@ import {
   createMember,
   createValidatorKey,
   currentKey,
+  type DirectoryLock,
   finishDirectory,
   inspectDirectory,
+  joinPlanPath,
   kidOf,
   loadKeys,
   lockDirectory,
@@ -34,14 +37,17 @@ import {
   organizationPaths,
   readSeed,
   saveProfile,
+  syncDirectory,
   validForMsDefault,
   writeFileDurably,
   writeHandover,
 } from '@salus/server';
 import { RpcSource } from '../commands/verify-light-source.ts';
 import { provenValue } from '../wallet/proofs.ts';
+import { trustCertificate } from './addresses.ts';
+import { certifyNewcomer } from './certificates.ts';
 import { cometHomeOf, writeCometHome } from './comet-home.ts';
-import { type Invitation, readInvitation } from './invitation.ts';
+import { type Invitation, nodeSeedOf, readInvitation } from './invitation.ts';
 import { type MemberPorts, portsOf } from './network-directory.ts';
 import { serversMin, type Trust, takeStateFrom } from './resync.ts';
 
@@ -56,13 +62,23 @@ export type JoinOptions = {
   class: MemberClass;
   basePort: number;
   host: string;
-  /** Where others reach its node; plain HTTP at `host` otherwise. */
+  /** Where others reach its node; at `host` otherwise. */
   endpoint?: string | undefined;
+  /** HTTPS with a certificate of its own; so where the others speak HTTPS and no `endpoint` says otherwise. */
+  tls?: boolean | undefined;
   /** RPC of two members, where it is not where the invitation says. */
   rpc?: readonly string[] | undefined;
 };
 
-export type JoinReport = { stage: 'requested' | 'ready'; did: Did; slug: string; request?: string; trust?: Trust };
+export type JoinReport = {
+  stage: 'requested' | 'ready';
+  did: Did;
+  slug: string;
+  endpoint: string;
+  ports: MemberPorts;
+  request?: string;
+  trust?: Trust;
+};
 
 type Plan = {
   chain: string;
@@ -74,16 +90,14 @@ type Plan = {
   keys: KeySpec[];
   validator: string;
   endpoint: string;
+  host: string;
   ports: MemberPorts;
 };
 
 const planFormat = 'salus-join/1';
 const requestFormat = 'salus-join-request/1';
 const seedBytes = 32;
-
-function planFile(data: string): string {
-  return join(data, 'join.json');
-}
+const anyHosts = ['0.0.0.0', '::'];
 
 /** What the ledger says, proven under the anchor by whichever member answers first. */
 async function proven(nodes: readonly string[], anchor: string, key: string): Promise<CborValue | undefined> {
@@ -101,7 +115,7 @@ async function proven(nodes: readonly string[], anchor: string, key: string): Pr
 function readPlan(data: string, chain: string, slug: string): Plan {
   let plan: { format: string } & Plan;
   try {
-    plan = JSON.parse(readFileSync(planFile(data), 'utf8')) as { format: string } & Plan;
+    plan = JSON.parse(readFileSync(joinPlanPath(data), 'utf8')) as { format: string } & Plan;
     if (plan.format !== planFormat) throw new Error(plan.format);
   } catch (cause) {
     throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged, undefined, { cause });
@@ -111,25 +125,85 @@ function readPlan(data: string, chain: string, slug: string): Plan {
   return plan;
 }
 
-/** Keys in a directory beside, which takes its place in one step. */
-async function makePlan(options: JoinOptions, chain: string): Promise<Plan> {
-  const { data, slug, name, role, class: memberClass, host, basePort } = options;
-  const making = `${data}.making-${slug}`;
-  rmSync(making, { recursive: true, force: true });
-  makeDirectory(making);
-  const ports = portsOf(basePort, 0);
-  const endpoint = options.endpoint ?? `http://${host}:${ports.http}`;
-  const { did, keys } = await createMember(making, { slug, name, role, class: memberClass }, endpoint);
+/** What was said the first time is in keys, request and ledger by now: it is neither changed nor passed over in silence. */
+function requireSame(plan: Plan, options: JoinOptions): void {
+  const endpoint = withoutPin(plan.endpoint);
+  const isCertified = endpoint !== plan.endpoint;
+  const pairs: [option: string, before: unknown, now: unknown][] = [
+    ['--name', plan.name, options.name],
+    ['--role', plan.role, options.role],
+    ['--class', plan.class, options.class],
+    ['--host', plan.host, options.host],
+    ['--base-port', plan.ports.http, options.basePort],
+    ['--endpoint', endpoint, withoutPin(options.endpoint ?? endpoint)],
+    ['--tls', isCertified, options.tls ?? isCertified],
+  ];
+  const [other] = pairs.find(([, before, now]) => before !== now) ?? [];
+  if (other) throw new NodeFault(NodeErrorCodes.inputInvalid, `It was prepared with another ${other}: see join.json.`);
+}
+
+function withoutPin(endpoint: string): string {
+  return endpoint.replace(/\/?#.*$/, '');
+}
+
+/** Where the node will be reached, and whether it speaks HTTPS with a certificate that is made for it. */
+function addressOf(
+  options: JoinOptions,
+  { nodes }: Invitation,
+): { address: string; host: string; isCertified: boolean } {
+  const { endpoint, host, basePort } = options;
+  const isCertified = options.tls ?? (endpoint === undefined && nodes.some((node) => node.startsWith('https:')));
+  const refuse = (what: string): never => {
+    throw new NodeFault(NodeErrorCodes.inputInvalid, what);
+  };
+  if (endpoint === undefined && anyHosts.includes(host)) refuse('Say with --endpoint where others reach this node.');
+  const scheme = isCertified ? 'https' : 'http';
+  const address = endpoint ?? `${scheme}://${isIPv6(host) ? `[${host}]` : host}:${portsOf(basePort, 0).http}`;
+  if (!URL.canParse(address)) refuse('--endpoint is no address.');
+  const { protocol, hash, hostname } = new URL(address);
+  if (isCertified && (protocol !== 'https:' || hash !== '')) refuse('--tls takes an --endpoint with https and no pin.');
+  return { address, host: hostname.replace(/^\[(.*)\]$/, '$1'), isCertified };
+}
+
+/** Everything that is secret, in a directory that nobody else uses. */
+async function writePlan(making: string, options: JoinOptions, invitation: Invitation): Promise<void> {
+  const { slug, name, role, class: memberClass, host, basePort } = options;
+  const { address, host: certified, isCertified } = addressOf(options, invitation);
+  const about = { slug, host: certified, authority: invitation.authority };
+  const endpoint = isCertified ? `${address}/#sha256-${certifyNewcomer(making, about, Date.now())}` : address;
+  const member = { slug, name, role, class: memberClass };
+  const { did, keys } = await createMember(making, member, endpoint);
   const validator = createValidatorKey(making);
-  const plan: Plan = { chain, slug, name, role, class: memberClass, did, keys, validator, endpoint, ports };
-  writeFileDurably(planFile(making), `${JSON.stringify({ format: planFormat, ...plan }, null, 2)}\n`);
+  const { chain } = invitation.genesis;
+  const plan: Plan = { chain, ...member, did, keys, validator, endpoint, host, ports: portsOf(basePort, 0) };
+  writeFileDurably(joinPlanPath(making), `${JSON.stringify({ format: planFormat, ...plan }, null, 2)}\n`);
+}
+
+/**
+ * Keys in a directory beside, which takes its place in one step: what an attempt that was killed left there is known to
+ * nobody and goes. Gives the lock, which goes with the directory.
+ */
+async function prepare(options: JoinOptions, invitation: Invitation): Promise<DirectoryLock> {
+  const { data, slug } = options;
+  const making = `${data}.making-${slug}`;
+  makeDirectory(making);
+  const lock = lockDirectory(making);
   try {
+    if (existsSync(joinPlanPath(data))) throw new NodeFault(NodeErrorCodes.dataDirectoryLocked);
+    for (const name of readdirSync(making)) {
+      if (!name.startsWith('lock')) rmSync(join(making, name), { recursive: true });
+    }
+    await writePlan(making, options, invitation);
     renameSync(making, data);
+    // A request that goes out names these keys: they must not be gone after a power cut.
+    syncDirectory(resolve(data, '..'));
+    return lock;
   } catch (cause) {
     rmSync(making, { recursive: true, force: true });
+    lock.release();
+    if (cause instanceof NodeFault) throw cause;
     throw new NodeFault(NodeErrorCodes.dataDirectoryAlien, undefined, { cause });
   }
-  return plan;
 }
 
 /** Signed with the key that it carries; a regulator signs too and sends it, within the minutes that it lives. */
@@ -171,15 +245,14 @@ async function trustOf(invitation: Invitation, rpc: readonly string[], anchorTex
 }
 
 /** From here on the directory is a member's, whose ledger comes with its first start. */
-function finish(options: JoinOptions, plan: Plan, invitation: Invitation, rpc: readonly string[], trust: Trust): void {
-  const { data, host } = options;
+function finish(data: string, plan: Plan, invitation: Invitation, rpc: readonly string[], trust: Trust): void {
   const { genesis, handover, cometGenesis, snapshotEveryBlocks, peers } = invitation;
-  const { slug, ports, did, name, role, chain } = plan;
+  const { slug, ports, did, name, role, chain, host } = plan;
   writeCometHome({
     home: cometHomeOf(data),
     genesis: cometGenesis,
     validatorSeed: readSeed(data),
-    nodeSeed: randomBytes(seedBytes),
+    nodeSeed: nodeSeedOf(data) ?? randomBytes(seedBytes),
     moniker: slug,
     ports: { p2p: ports.p2p, rpc: ports.rpc },
     snapshotEveryBlocks,
@@ -192,34 +265,43 @@ function finish(options: JoinOptions, plan: Plan, invitation: Invitation, rpc: r
   finishDirectory(data, { chain, organizations: [slug] }, genesis as unknown as JsonValue);
 }
 
+/** Of a directory that was prepared, or is now. */
+async function lockPrepared(options: JoinOptions, invitation: Invitation, isFree: boolean): Promise<DirectoryLock> {
+  if (existsSync(joinPlanPath(options.data))) return lockDirectory(options.data);
+  if (inspectDirectory(options.data) !== 'absent') throw new NodeFault(NodeErrorCodes.dataDirectoryAlien);
+  if (!isFree) throw new NodeFault(NodeErrorCodes.memberTaken);
+  return prepare(options, invitation);
+}
+
 /**
  * One step further into a network: makes keys and a request to be registered; when the members have admitted the
- * organisation, sets its node up to take the state from them. The same command goes on where it was. Throws
- * `invitationUnfit`, `memberTaken`, `joinWaits`, and what the ledger's proofs are refused with.
+ * organisation, sets its node up to take the state from them. The same command goes on where it was, also after it was
+ * killed: what it made once it keeps. Throws `invitationUnfit`, `memberTaken`, `joinWaits`, and what the ledger's proofs are
+ * refused with.
  */
 export async function joinNetwork(options: JoinOptions): Promise<JoinReport> {
   const { data, slug } = options;
   const anchor = readFileSync(options.anchor, 'utf8');
   const invitation = readInvitation(options.invitation, parseAnchor(anchor));
-  const { nodes, genesis } = invitation;
-  const { chain } = genesis;
-  const hasPlan = existsSync(planFile(data));
-  if (!hasPlan && inspectDirectory(data) !== 'absent') throw new NodeFault(NodeErrorCodes.dataDirectoryAlien);
+  const { nodes, genesis, authority } = invitation;
+  // What they say is proven under the anchor, whoever answers.
+  if (authority !== undefined) trustCertificate(authority);
   const holder = await proven(nodes, anchor, `identity/slug/${slug}`);
-  if (!hasPlan && holder !== undefined) throw new NodeFault(NodeErrorCodes.memberTaken);
-  const plan = hasPlan ? readPlan(data, chain, slug) : await makePlan(options, chain);
-  if (holder !== undefined && holder !== plan.did) throw new NodeFault(NodeErrorCodes.memberTaken);
-  const lock = lockDirectory(data);
+  const lock = await lockPrepared(options, invitation, holder === undefined);
   try {
-    const { did } = plan;
+    const plan = readPlan(data, genesis.chain, slug);
+    const { did, endpoint, ports } = plan;
+    if (holder !== undefined && holder !== did) throw new NodeFault(NodeErrorCodes.memberTaken);
     if (inspectDirectory(data) === 'node') throw new NodeFault(NodeErrorCodes.memberTaken, 'It is a member already.');
-    if (holder === undefined) return { stage: 'requested', did, slug, request: await writeRequest(data, plan) };
+    requireSame(plan, options);
+    const about = { did, slug, endpoint, ports };
+    if (holder === undefined) return { stage: 'requested', ...about, request: await writeRequest(data, plan) };
     const member = (await proven(nodes, anchor, `governance/member/${did}`)) as { status?: string } | undefined;
     if (member?.status !== 'active') throw new NodeFault(NodeErrorCodes.joinWaits, 'It is registered, not admitted.');
     const rpc = options.rpc ?? invitation.rpc;
     const trust = await trustOf(invitation, rpc, anchor);
-    finish(options, plan, invitation, rpc, trust);
-    return { stage: 'ready', did, slug, trust };
+    finish(data, plan, invitation, rpc, trust);
+    return { stage: 'ready', ...about, trust };
   } finally {
     lock.release();
   }

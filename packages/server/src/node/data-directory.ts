@@ -23,6 +23,7 @@ const ownerOnlyFile = 0o600;
 const ownerOnlyDirectory = 0o700;
 const manifestCharsMax = 65_536;
 const lockTimeoutMs = 0;
+const joiningText = 'It has keys of an organisation that is not a member yet: `salus network join` goes on with it.';
 
 export interface Manifest {
   format: typeof layoutFormat;
@@ -71,7 +72,8 @@ export function organizationPath(root: string, slug: string): string {
   return join(root, 'orgs', slug);
 }
 
-function syncDirectory(path: string): void {
+/** Names in a directory stay, whenever the power goes. */
+export function syncDirectory(path: string): void {
   const handle = openSync(path, 'r');
   fsyncSync(handle);
   closeSync(handle);
@@ -123,12 +125,18 @@ function readManifest(root: string): Manifest {
   return manifest;
 }
 
-/** What is at a path: nothing yet, a node, an unfinished one, or something else. Changes nothing. */
-export function inspectDirectory(root: string): 'absent' | 'node' | 'unfinished' | 'alien' {
+/** In the directory of an organisation that waits to become a member: what it was prepared with, beside its keys. */
+export function joinPlanPath(root: string): string {
+  return join(root, 'join.json');
+}
+
+/** What is at a path: nothing yet, a node, one that waits to be admitted, an unfinished one, or something else. Changes nothing. */
+export function inspectDirectory(root: string): 'absent' | 'node' | 'joining' | 'unfinished' | 'alien' {
   if (!existsSync(root)) return 'absent';
   const names = readdirSync(root);
   if (names.length === 0) return 'absent';
   if (names.includes('salus.json')) return 'node';
+  if (existsSync(joinPlanPath(root))) return 'joining';
   const ours = new Set([
     'genesis.json',
     'keys',
@@ -147,6 +155,7 @@ export function openDirectory(root: string, chain?: string): DataDirectory {
   const kind = inspectDirectory(root);
   if (kind === 'absent') throw new NodeFault(NodeErrorCodes.dataDirectoryMissing);
   if (kind === 'unfinished') throw new NodeFault(NodeErrorCodes.dataDirectoryUnfinished);
+  if (kind === 'joining') throw new NodeFault(NodeErrorCodes.joinWaits, joiningText);
   if (kind === 'alien') throw new NodeFault(NodeErrorCodes.dataDirectoryAlien);
   const manifest = readManifest(root);
   if (chain !== undefined && manifest.chain !== chain) throw new NodeFault(NodeErrorCodes.dataDirectoryChain);
