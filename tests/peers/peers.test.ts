@@ -1,9 +1,11 @@
 /** What goes from the node of one member to that of another: asked for, decided, delivered, and what must not happen. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { identity } from '@salus/contracts';
 import { type Did, randomBytes, toBase64url, toHex } from '@salus/protocol';
 import { createMemberToken, readOrganization, type TokenInput } from '@salus/server';
-import { encodeSealed, sealPayload } from '@salus/vault';
+import { encodeSealed, parseSealed, sealPayload } from '@salus/vault';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Exchange, unopenedCountedMs, unopenedPerSenderMax } from '../../packages/server/src/access/exchange.ts';
 import { type Answer, Patient, randomId, type Staff } from '../scenarios/world.ts';
 import { chain, freePort, type Member, Members, until } from './members.ts';
 
@@ -111,6 +113,11 @@ async function envelope(): Promise<unknown> {
     context: 'test',
   });
   return JSON.parse(Buffer.from(encodeSealed(sealed.envelope)).toString());
+}
+
+/** The bytes of an envelope as its sender writes them. */
+function parsedSealed(value: unknown): Uint8Array {
+  return encodeSealed(parseSealed(Buffer.from(JSON.stringify(value))));
 }
 
 const delivering = { method: 'POST', path: '/org/hospital/peers/sealed' };
@@ -365,6 +372,48 @@ describe('R-IDN-1 R-LED-5 who may deliver', () => {
     expect(notices.filter(({ type }) => type === 'peers/Gap').map(({ data }) => data)).toEqual([
       { member: didOf(members.get('regulator')), from: 5, to: 8 },
     ]);
+  });
+
+  test('what of one member nobody opens has a bound: refused for now, nothing is lost, nobody else is held up', async () => {
+    let nowMs = Date.now();
+    const exchange = new Exchange(hospital.dataDir, () => nowMs);
+    const sample = (await envelope()) as Record<string, unknown>;
+    const made = (): Uint8Array => parsedSealed({ ...sample, commitment: toBase64url(randomBytes(32)) });
+    /** What of one sender finds room. */
+    const fill = async (sender: Did): Promise<Uint8Array[]> => {
+      const all = Array.from({ length: unopenedPerSenderMax }, made);
+      const put = await Promise.allSettled(all.map((one) => exchange.put(one, sender)));
+      return all.filter((_one, index) => put[index]?.status === 'fulfilled');
+    };
+    const regulator = didOf(members.get('regulator'));
+    const [first] = (await fill(regulator)) as [Uint8Array];
+    const delivery = { epoch: randomId(), sequence: 1, oldest: 1, envelope: await envelope() };
+    const send = async (changes = {}): Promise<Answer> =>
+      await deliver({ ...delivery, ...changes }, await tokenOf('regulator'));
+    expect(await send()).toMatchObject({ status: 503, body: { code: 796 } });
+    // Neither kept nor passed over: the next one overtakes nothing, what is here already is no news, others are taken.
+    const { commitment } = delivery.envelope as { commitment: string };
+    expect(exchange.get(commitment)).toEqual([]);
+    expect((await send({ envelope: JSON.parse(Buffer.from(first).toString()) })).body).toEqual({ upTo: 1 });
+    expect((await send({ sequence: 2 })).status).toBe(503);
+    const other = await ask();
+    await until(() => hasRequest(other), 'the clinic’s');
+    // A day later they no longer count, though they are all still there.
+    nowMs += unopenedCountedMs;
+    await exchange.put(made(), regulator);
+    nowMs -= unopenedCountedMs;
+    expect(exchange.get(JSON.parse(Buffer.from(first).toString()).commitment)).toHaveLength(1);
+
+    // Of an honest sender: what was refused comes when there is room, and what is opened takes none.
+    const mine = await fill(didOf(clinic));
+    expect(mine).toHaveLength(unopenedPerSenderMax);
+    const late = [await ask(), await ask(), await ask()];
+    await until(() => clinicPending() === late.length, 'the refusal');
+    await sleep(500);
+    expect([clinicPending(), ...late.map(hasRequest)]).toEqual([late.length, false, false, false]);
+    await exchange.opened(JSON.parse(Buffer.from(mine[0]!).toString()).commitment, mine[0]!);
+    await until(() => late.every(hasRequest) && clinicPending() === 0, 'everything');
+    exchange.close();
   });
 
   test('the routes between nodes open nothing for anybody else', async () => {

@@ -43,6 +43,7 @@ function publishErrors(): void {
   for (const code of [personMissing, notAllowedForRole, writeRefused]) setErrorStatus(code, 403);
   setErrorStatus(answerTooLarge, 422);
   setErrorStatus(AccessErrorCodes.ledgerUnavailable, 503);
+  setErrorStatus(AccessErrorCodes.exchangeFull, 503);
 }
 
 /** The DID of the practitioner for whom a token speaks. */
@@ -314,7 +315,7 @@ export const accessPart: NodePart = {
   name: 'access',
   async start(context) {
     publishErrors();
-    const exchange = new Exchange(context.dataRoot);
+    const exchange = new Exchange(context.dataRoot, context.clockMs);
     const peers = new Peers(context, exchange);
     const desks = new Map<string, AccessDesk>();
     for (const [slug, records] of recordsOf(context))

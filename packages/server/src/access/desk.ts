@@ -54,6 +54,10 @@ function personAt({ organizations }: NodeContext, member: Did, id: string): Did 
   return hosted && staffDid(hosted.keys.all, id);
 }
 
+interface Opened {
+  content: unknown;
+}
+
 /**
  * One organisation's dealings with access: it follows the ledger, opens what is sealed to the organisation, feeds the
  * gate with facts, and tells patients and staff.
@@ -226,14 +230,21 @@ export class AccessDesk {
   async open(type: string, id: string, commitment: string): Promise<unknown> {
     const context = sealedContext(this.#context.chain, type, id);
     for (const bytes of this.#exchange.get(commitment)) {
-      for (const privateJwk of this.records.organization.keys.opening()) {
-        try {
-          const options = { context, commitment };
-          const { content } = await openSealed(parseSealed(bytes), privateJwk as unknown as EcPrivateJwk, options);
-          return JSON.parse(utf8Text(content));
-        } catch {
-          // Sealed to an earlier key, or somebody else's envelope under the same commitment: the next one may be right.
-        }
+      const opened = await this.#openOne(bytes, { context, commitment });
+      if (opened === undefined) continue;
+      await this.#exchange.opened(commitment, bytes);
+      return opened.content;
+    }
+    return undefined;
+  }
+
+  async #openOne(bytes: Uint8Array, options: { context: string; commitment: string }): Promise<Opened | undefined> {
+    for (const privateJwk of this.records.organization.keys.opening()) {
+      try {
+        const { content } = await openSealed(parseSealed(bytes), privateJwk as unknown as EcPrivateJwk, options);
+        return { content: JSON.parse(utf8Text(content)) };
+      } catch {
+        // Sealed to an earlier key, or somebody else's envelope under the same commitment: the next one may be right.
       }
     }
     return undefined;

@@ -1,4 +1,4 @@
-/** Errors of requests, decisions, emergencies and wallets at a node: 780–799. */
+/** Errors of requests, decisions, emergencies and wallets at a node: 780–799, but for those of peers. */
 export const AccessErrorCodes = {
   linkCodeUnknown: 780,
   linkTransactionUnfit: 781,
@@ -12,6 +12,7 @@ export const AccessErrorCodes = {
   emergencyLimit: 789,
   answerTooLarge: 790,
   writeRefused: 791,
+  exchangeFull: 796,
 } as const;
 
 type Code = (typeof AccessErrorCodes)[keyof typeof AccessErrorCodes];
@@ -60,6 +61,14 @@ export const accessErrors: ReadonlyMap<Code, { name: string; advice: string }> =
     {
       name: 'writeRefused',
       advice: 'There is no such patient or record here, or none that you may write: check id, role and purpose.',
+    },
+  ],
+  [
+    796,
+    {
+      name: 'exchangeFull',
+      advice:
+        'Too many sealed payloads of this sender wait here to be opened: send the same again later. Nothing was kept of this one.',
     },
   ],
 ]);
