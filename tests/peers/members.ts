@@ -101,7 +101,7 @@ export class Member {
       dataDir: this.dataDir,
       port: this.port,
       checkResponses: true,
-      log: createLog('info', { write: (line) => void this.logLines.push(line) }),
+      log: createLog('debug', { write: (line) => void this.logLines.push(line) }),
       openLedger: async () => shared(this.#ledger, blocksFrom),
       clockMs: () => Date.now() + clockAheadMs,
       tls: this.#tls,
@@ -202,6 +202,11 @@ export class Members {
     const members = plans.map(({ plan, dataDir, port }) => new Member(plan.slug, dataDir, port, ledger, authority));
     for (const member of members) await member.start();
     return new Members(root, ledger, members, authority);
+  }
+
+  /** Where the ledger is that all of them share. */
+  get chainDir(): string {
+    return join(this.#root, 'chain');
   }
 
   get(slug: string): Member {
