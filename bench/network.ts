@@ -6,7 +6,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Did, type Message, signTransaction, toBase64url } from '@salus/protocol';
@@ -18,6 +17,7 @@ import { networkStatus } from '../packages/cli/src/network/network-status.ts';
 import { prepareResync } from '../packages/cli/src/network/resync.ts';
 import { memberPidFile, memberProcess } from '../packages/cli/src/network/run-network.ts';
 import { runningPid } from '../packages/cli/src/network/supervised-process.ts';
+import { freeBasePort } from '../tests/support/free-ports.ts';
 import { type Measurement, print, round } from './ledger-load.ts';
 import { latency, Rpc, throughput } from './network-load.ts';
 
@@ -39,24 +39,6 @@ const deadMemberMsMax = 400;
 const catchUpSecondsMax = 60;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
-}
-
-async function freePorts(): Promise<number> {
-  for (let base = 21_000 + (process.pid % 50) * 100; base < 60_000; base += 100) {
-    const ports = Array.from({ length: networkValidators }, (_, member) =>
-      [0, 1, 2].map((at) => base + member * 10 + at),
-    );
-    if ((await Promise.all(ports.flat().map(isFree))).every(Boolean)) return base;
-  }
-  throw new Error('no free ports');
-}
 
 type Bench = { network: Network; rpcs: Rpc[]; pids(): number[]; stop(): Promise<void> };
 
@@ -84,7 +66,7 @@ async function loaded(bench: { rpcs: Rpc[]; pids(): number[] }, transactions: re
 
 async function make(validators: number): Promise<{ dir: string; network: Network; rpcs: Rpc[] }> {
   const dir = join(mkdtempSync(join(process.env.SALUS_BENCH_DIR ?? tmpdir(), 'salus-bench-')), 'net');
-  const network = await createNetwork({ dir, validators, basePort: await freePorts(), snapshotEveryBlocks });
+  const network = await createNetwork({ dir, validators, basePort: await freeBasePort(), snapshotEveryBlocks });
   return { dir, network, rpcs: network.members.map(({ ports }) => new Rpc(ports.rpc)) };
 }
 

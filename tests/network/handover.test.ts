@@ -13,7 +13,7 @@ import { networkStatus } from '../../packages/cli/src/network/network-status.ts'
 import { memberProcess } from '../../packages/cli/src/network/run-network.ts';
 import { NodeProcess, WalletProcess } from '../../packages/cli/src/walkthrough/processes.ts';
 import { doctor, type Problem, refusedStart, salus, temporaryDirectory } from '../crash/real-node.ts';
-import { freeBasePort } from './test-network.ts';
+import { freeBasePort } from '../support/free-ports.ts';
 
 const mainFile = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url));
 const temporary = temporaryDirectory('handover');

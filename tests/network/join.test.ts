@@ -11,7 +11,8 @@ import { Ballots } from '../../packages/cli/src/network/ballots.ts';
 import { createNetwork, type Network, type NetworkMember } from '../../packages/cli/src/network/network-directory.ts';
 import { networkStatus } from '../../packages/cli/src/network/network-status.ts';
 import { doctor, refusedStart, salus } from '../crash/real-node.ts';
-import { freeBasePort, TestMember } from './test-network.ts';
+import { freeBasePort } from '../support/free-ports.ts';
+import { TestMember } from './test-network.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'salus-join-'));
 const dir = join(parent, 'network');

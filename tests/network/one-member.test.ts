@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { doctor, type Problem, RealNode, refusedStart, salus, temporaryDirectory } from '../crash/real-node.ts';
-import { freeBasePort } from './test-network.ts';
+import { freeBasePort } from '../support/free-ports.ts';
 
 const mainFile = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url));
 const onComet = ['--engine', 'cometbft', '--patients', '0'];

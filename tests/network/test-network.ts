@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +12,7 @@ import { createNetwork, type Network, type NetworkMember } from '../../packages/
 import { networkStatus } from '../../packages/cli/src/network/network-status.ts';
 import { memberPidFile } from '../../packages/cli/src/network/run-network.ts';
 import { runningPid, SupervisedProcess } from '../../packages/cli/src/network/supervised-process.ts';
+import { freeBasePort } from '../support/free-ports.ts';
 
 export type Result = { hash: string; height: number; index: number; code: number; outputs: unknown[] };
 export type BlockJson = {
@@ -42,29 +42,7 @@ const votingMs = 6_000;
 const votingRules = { validators: { votingMs, noticeBlocks: 2 } };
 const upMsMax = 60_000;
 const logLinesMax = 60;
-const portTries = 200;
-const portsNeeded = 50;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
-}
-
-/** The first of fifty ports, of which those that are used are free. */
-export async function freeBasePort(): Promise<number> {
-  for (let attempt = 0; attempt < portTries; attempt += 1) {
-    const base = 20_000 + ((process.pid * 7 + attempt) % 200) * portsNeeded;
-    const used = Array.from({ length: 5 }, (_, member) =>
-      [0, 1, 2].map((offset) => base + member * 10 + offset),
-    ).flat();
-    if ((await Promise.all(used.map(isFree))).every(Boolean)) return base;
-  }
-  throw new Error('no free ports');
-}
 
 /** One member: its processes, and an organisation that signs and asks through it. */
 export class TestMember {

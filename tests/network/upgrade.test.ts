@@ -6,7 +6,8 @@ import { Ballots } from '../../packages/cli/src/network/ballots.ts';
 import { createNetwork, type Network } from '../../packages/cli/src/network/network-directory.ts';
 import { networkStatus } from '../../packages/cli/src/network/network-status.ts';
 import { doctor, refusedStart, salus } from '../crash/real-node.ts';
-import { type BlockJson, freeBasePort, TestMember } from './test-network.ts';
+import { freeBasePort } from '../support/free-ports.ts';
+import { type BlockJson, TestMember } from './test-network.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'salus-upgrade-'));
 const votingMs = 4_000;

@@ -11,7 +11,7 @@ import { networkStatus } from '../../packages/cli/src/network/network-status.ts'
 import { memberPidFile, type RunningNetwork, runNetwork, waitFor } from '../../packages/cli/src/network/run-network.ts';
 import { runningPid } from '../../packages/cli/src/network/supervised-process.ts';
 import { salus, temporaryDirectory } from '../crash/real-node.ts';
-import { freeBasePort } from './test-network.ts';
+import { freeBasePort } from '../support/free-ports.ts';
 
 const synthea = join(
   process.env.SALUS_DATA ?? join(import.meta.dirname, '../../../shared/data'),

@@ -20,12 +20,21 @@ let root: string;
 let data: string;
 let node: RunningNode;
 
-// biome-ignore lint/suspicious/noExplicitAny: answers of many shapes, looked at by the tests alone
-async function salus(...args: string[]): Promise<{ code: number; value: any }> {
+/** What the commands on keys and tokens say; each of them says some of it. */
+interface Said {
+  code: number;
+  state: string;
+  live: boolean;
+  current: Readonly<Record<string, string>>;
+  transaction: string;
+  token: string;
+}
+
+async function salus(...args: string[]): Promise<{ code: number; value: Said }> {
   const out: string[] = [];
   const line = [...args, '--org', 'hospital', '--data', data, '--json'];
   const code = await run(line, { out: (text) => void out.push(text), err: () => undefined });
-  return { code, value: JSON.parse(out.join('')) };
+  return { code, value: JSON.parse(out.join('')) as Said };
 }
 
 const onLedger = (...args: string[]) => salus('key', ...args, '--url', node.url);

@@ -33,12 +33,17 @@ const keep = (name: string, ...documents: unknown[]): void => {
   written.set(name, [...(written.get(name) ?? []), ...documents]);
 };
 
-// biome-ignore lint/suspicious/noExplicitAny: answers of many shapes, looked at by the tests alone
-async function salus(...args: string[]): Promise<any> {
+/** What is looked at of what commands say; each says some of it. */
+interface Said {
+  patient: string;
+  directive: string;
+}
+
+async function salus(...args: string[]): Promise<Said> {
   const out: string[] = [];
   const code = await run([...args, '--json'], { out: (text) => void out.push(text), err: () => undefined });
   expect(code, out.join('')).toBe(0);
-  return JSON.parse(out.join(''));
+  return JSON.parse(out.join('')) as Said;
 }
 
 const own = (...args: string[]) => salus('wallet', '--wallet', join(root, 'wallet'), ...args);
