@@ -4,7 +4,7 @@ import {
   type CheckResult,
   type Kernel,
   type ReplayId,
-  replayIdBytes,
+  replayIdOf,
   type TransactionResult,
   type VerifiedTransaction,
 } from '@salus/contracts';
@@ -137,7 +137,7 @@ export function unfitForBlock(
   let used = 0;
   for (const [index, { tx }] of transactions.entries()) {
     const next = result.replayIds[used];
-    if (next && equalBytes(next.bytes, replayIdBytes(tx.sender, tx.payload.id))) used += 1;
+    if (next && equalBytes(next.bytes, replayIdOf(tx).bytes)) used += 1;
     else unfit.push(index);
   }
   return unfit;

@@ -6,7 +6,6 @@ import {
   type Payload,
   parseKid,
   sha256,
-  toBase64url,
   toHex,
   validityMsMax,
 } from '@salus/protocol';
@@ -18,10 +17,9 @@ import {
   extendBucket,
   hasPassed,
   liveMinutesKey,
-  minuteOf,
   type ReplayBucket,
   ReplayTable,
-  replayIdBytes,
+  replayIdOf,
 } from './replay.ts';
 import { BlockState, DecodedCache, TransactionState } from './state.ts';
 import { encodeValue, iterableReader } from './stored-value.ts';
@@ -130,8 +128,8 @@ export class Kernel {
       check(!this.#upgradeNeeded(reader, context.height), kernelErrors.versionUnknown);
       this.#checkStateless(tx, context, applicationVersion(reader, context.height));
       for (const { did, keyName } of tx.signatures) this.#signingKey(reader, did, keyName, tx.payload, context);
-      const id = toBase64url(replayIdBytes(tx.sender, tx.payload.id));
-      check(!view.replaySeen(minuteOf(tx.payload.validUntil), id), kernelErrors.replayed);
+      const { minute, id } = replayIdOf(tx);
+      check(!view.replaySeen(minute, id), kernelErrors.replayed);
       return ACCEPTED;
     } catch (thrown) {
       return refusal(thrown);
@@ -319,11 +317,10 @@ class BlockSession {
   }
 
   checkReplay(tx: ParsedTransaction): void {
-    const bytes = replayIdBytes(tx.sender, tx.payload.id);
-    const id = toBase64url(bytes);
-    const minute = minuteOf(tx.payload.validUntil);
+    const used = replayIdOf(tx);
+    const { minute, id } = used;
     check(!this.#used.seen(minute, id) && !this.#view.replaySeen(minute, id), kernelErrors.replayed);
-    this.#id = { minute, id, bytes };
+    this.#id = used;
   }
 
   useId(tx: ParsedTransaction, blockTimeMs: number): void {

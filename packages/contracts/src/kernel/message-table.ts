@@ -31,6 +31,8 @@ function validatorOf(type: string, { schema }: MessageDefinition): Validator {
 export class MessageTable {
   readonly #entries = new Map<string, Registered>();
   readonly #reserved = new Set<string>();
+  /** Under which version a transaction's messages were found good: each is looked at several times on its way. */
+  readonly #good = new WeakMap<readonly Message[], number>();
 
   constructor(contracts: readonly Contract[]) {
     for (const contract of contracts) {
@@ -83,8 +85,11 @@ export class MessageTable {
     definition.check?.(message as never);
   }
 
+  /** Of a transaction, whose messages nobody changes. */
   checkAll(messages: readonly Message[], version: number): void {
+    if (this.#good.get(messages) === version) return;
     check(messages.length > 0, kernelErrors.messageMalformed);
     for (const message of messages) this.check(message, version);
+    this.#good.set(messages, version);
   }
 }

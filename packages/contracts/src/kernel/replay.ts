@@ -1,4 +1,12 @@
-import { asciiBytes, concatBytes, equalBytes, sha256, toBase64url, toHex } from '@salus/protocol';
+import {
+  asciiBytes,
+  concatBytes,
+  equalBytes,
+  type ParsedTransaction,
+  sha256,
+  toBase64url,
+  toHex,
+} from '@salus/protocol';
 import { decodeStored } from './stored-value.ts';
 import type { ReplayId, StateView } from './types.ts';
 
@@ -32,6 +40,19 @@ export function hasPassed(minute: number, blockTimeMs: number): boolean {
 
 export function replayIdBytes(sender: string, id: string): Uint8Array {
   return sha256(asciiBytes(`${sender}|${id}`));
+}
+
+const idsOfTransactions = new WeakMap<ParsedTransaction, ReplayId>();
+
+/** What a transaction uses up; worked out once. */
+export function replayIdOf(tx: ParsedTransaction): ReplayId {
+  let replayId = idsOfTransactions.get(tx);
+  if (!replayId) {
+    const bytes = replayIdBytes(tx.sender, tx.payload.id);
+    replayId = { minute: minuteOf(tx.payload.validUntil), id: toBase64url(bytes), bytes };
+    idsOfTransactions.set(tx, replayId);
+  }
+  return replayId;
 }
 
 export function extendBucket(bucket: ReplayBucket | undefined, idBytes: Uint8Array): ReplayBucket {

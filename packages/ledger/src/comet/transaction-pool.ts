@@ -4,6 +4,16 @@ import { verifiedBytesMax, verifiedTransactionsMax } from './limits.ts';
 
 export type Verdict = VerifiedBytes | SalusError;
 
+/** From the end of a transaction, where its signature stands: enough to find it without hashing it again. */
+const tailBytes = 42;
+
+function tailOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(
+    'latin1',
+    Math.max(0, bytes.length - tailBytes),
+  );
+}
+
 function isSame(left: Uint8Array, right: Uint8Array | undefined): boolean {
   return right !== undefined && Buffer.compare(left, right) === 0;
 }
@@ -19,6 +29,8 @@ export class TransactionPool {
   readonly #bytesMax: number;
   /** Oldest first. */
   readonly #verified = new Map<string, VerifiedBytes>();
+  /** The same by their tails; where two have one tail the second is found by its hash alone. */
+  readonly #byTail = new Map<string, VerifiedBytes>();
   /** Those of the last list, where all were good. */
   #last: readonly VerifiedBytes[] = [];
   readonly #underway = new Map<string, Promise<Verdict>>();
@@ -40,6 +52,8 @@ export class TransactionPool {
   }
 
   verify(bytes: Uint8Array): Verdict | Promise<Verdict> {
+    const seen = this.#byTail.get(tailOf(bytes));
+    if (seen && isSame(seen.tx.bytes, bytes)) return seen;
     const hash = toHex(sha256(bytes));
     const present = this.#verified.get(hash) ?? this.#underway.get(hash);
     if (present) return present;
@@ -71,13 +85,19 @@ export class TransactionPool {
   forget(hash: string): void {
     const verified = this.#verified.get(hash);
     if (!verified) return;
+    const { bytes } = verified.tx;
     this.#verified.delete(hash);
-    this.#bytes -= verified.tx.bytes.length;
+    this.#bytes -= bytes.length;
+    const tail = tailOf(bytes);
+    if (this.#byTail.get(tail) === verified) this.#byTail.delete(tail);
   }
 
   #keep(verified: VerifiedBytes): void {
+    const { bytes } = verified.tx;
     this.#verified.set(verified.hash, verified);
-    this.#bytes += verified.tx.bytes.length;
+    this.#bytes += bytes.length;
+    const tail = tailOf(bytes);
+    if (!this.#byTail.has(tail)) this.#byTail.set(tail, verified);
     for (const oldest of this.#verified.keys()) {
       if (this.#verified.size <= this.#entriesMax && this.#bytes <= this.#bytesMax) break;
       this.forget(oldest);
