@@ -19,5 +19,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // A disk that stands still for seconds is no fault of what is tested.
+    expect: { poll: { timeout: 60_000 } },
   },
 });

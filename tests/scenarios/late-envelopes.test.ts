@@ -7,7 +7,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lab } from './resources.ts';
 import { minuteMs, type Patient, randomId, type Staff, World } from './world.ts';
 
-const patience = { timeout: 20_000 };
 let world: World;
 let doctor: Staff;
 
@@ -70,7 +69,7 @@ describe('R-CON-1 an envelope that comes after its transaction', () => {
     expect([missing(patient.did).length, missing('organization').length]).toEqual([1, 1]);
     expect(JSON.stringify(missing(patient.did))).toContain('consent/Granted');
     await deliver();
-    await expect.poll(() => read(patient), patience).toBe(200);
+    await expect.poll(() => read(patient)).toBe(200);
     expect(world.desk('hospital').missing()).toEqual({ events: 0 });
   });
 
@@ -83,7 +82,7 @@ describe('R-CON-1 an envelope that comes after its transaction', () => {
     await other.grant({ grantees: [clinic()] });
     expect(await read(other)).toBe(200);
     await deliver();
-    await expect.poll(() => read(waiting), patience).toBe(200);
+    await expect.poll(() => read(waiting)).toBe(200);
   });
 
   it('finds its place, though somebody else claimed its commitment many times before', async () => {
@@ -102,6 +101,6 @@ describe('R-CON-1 an envelope that comes after its transaction', () => {
       expect((await world.http('POST', '/api/sealed', await world.token(doctor), body)).status).toBe(201);
     }
     await deliver();
-    await expect.poll(() => read(patient), patience).toBe(200);
+    await expect.poll(() => read(patient)).toBe(200);
   });
 });

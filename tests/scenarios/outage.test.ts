@@ -70,7 +70,7 @@ async function accounting(patient: Patient): Promise<{ complete: boolean; entrie
 }
 
 async function eventually(check: () => boolean): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 60_000;
   while (!check() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
   expect(check()).toBe(true);
 }

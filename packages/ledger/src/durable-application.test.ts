@@ -102,12 +102,12 @@ describe('R-LED-2 DurableApplication', () => {
     files.fault = (operation) => (operation === 'write' ? diskError('ENOSPC') : undefined);
     const { appHash } = application.finalizeBlock(waiting.slice(0, 1), positionAfter(application.info()));
     const committing = application.commit();
-    await expect.poll(() => application.status().ok, { timeout: 5_000 }).toBe(false);
+    await expect.poll(() => application.status().ok).toBe(false);
     expect(application.checkTx(waiting[1]!).code).toBe(LedgerErrorCodes.diskFull);
     expect(application.info().height).toBe(1);
     files.fault = () => undefined;
     expect(await committing).toMatchObject({ height: 2, appHash });
-    await expect.poll(() => application.checkTx(waiting[1]!).code, { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => application.checkTx(waiting[1]!).code).toBe(0);
   });
 
   it('waits for room where not even a new file can be named', async () => {
@@ -116,9 +116,9 @@ describe('R-LED-2 DurableApplication', () => {
       return operation === 'open' && path.endsWith('/spare') ? diskError('ENOSPC') : undefined;
     };
     application = await open();
-    await expect.poll(() => application.status().ok, { timeout: 5_000 }).toBe(false);
+    await expect.poll(() => application.status().ok).toBe(false);
     files.fault = () => undefined;
-    await expect.poll(() => application.status().ok, { timeout: 5_000 }).toBe(true);
+    await expect.poll(() => application.status().ok).toBe(true);
     await commitBlock(application, await next(['a']));
     expect(application.info().height).toBe(1);
   });

@@ -8,7 +8,6 @@ import { MemoryLedger } from '../testing/memory-ledger.ts';
 import { temporaryDirectory } from '../testing/test-node.ts';
 import { Inbox, type InboxEvent } from './inbox.ts';
 
-const patience = { timeout: 20_000 };
 let directory: ReturnType<typeof temporaryDirectory>;
 let store: Store;
 let ledger: MemoryLedger;
@@ -76,7 +75,7 @@ describe('R-LED-8 R-CON-1 what of the ledger cannot be read yet', () => {
     await open.pop()?.close();
     here.add('late');
     const second = start();
-    await expect.poll(() => second.waiting(), patience).toEqual({ events: 0 });
+    await expect.poll(() => second.waiting()).toEqual({ events: 0 });
     expect([missed, taken]).toEqual([['late'], ['early', 'late']]);
   });
 
@@ -98,10 +97,10 @@ describe('R-LED-8 R-CON-1 what of the ledger cannot be read yet', () => {
     store.commit = () => Promise.reject(new Error('disk full'));
     here.add('a').add('b');
     block('a');
-    await expect.poll(() => errors.length, patience).toBeGreaterThan(0);
+    await expect.poll(() => errors.length).toBeGreaterThan(0);
     store.commit = commit;
     block('b');
-    await expect.poll(() => taken, patience).toEqual(['a', 'b']);
+    await expect.poll(() => taken).toEqual(['a', 'b']);
   });
 
   it('nothing is decided on what is old: a question waits, and is then refused', { timeout: 60_000 }, async () => {
