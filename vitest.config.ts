@@ -13,6 +13,7 @@ export default defineConfig({
       'tests/network/**',
       ...(process.env.SALUS_LONG === undefined ? longTests : []),
     ],
+    setupFiles: ['tests/property-seed.ts'],
     reporters: ['default', 'json'],
     outputFile: { json: 'test-results/vitest.json' },
     pool: 'forks',
