@@ -208,6 +208,9 @@ describe('R-PPL-5 R-LED-8 an embedded chain becomes a network of four', () => {
     const exported = JSON.parse(out) as { height: number; appHash: string };
     const { problem } = await refusedStart(source);
     expect(problem.code).toBe(741);
+    // Nothing that the old validator signs with is left, so that a copy of the keys brings no older backup back to life.
+    const retired = JSON.parse(readFileSync(join(source, 'keys', 'validator.json'), 'utf8')) as object;
+    expect(Object.keys(retired)).toEqual(['format', 'kty', 'crv', 'x']);
     const elsewhere = ['network', 'export-genesis', '--data', source, '--json', '--dir', `${dir}-2`];
     expect(JSON.parse((await salus(elsewhere)).stdout)).toMatchObject({ code: 741 });
     expect(existsSync(`${dir}-2`)).toBe(false);

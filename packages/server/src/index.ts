@@ -24,7 +24,14 @@ export { createLog, type LogLevel, type NodeLog } from './http/log.ts';
 export { ApiFault, addErrorTable, problemOf, RuleFault, setErrorStatus } from './http/problems.ts';
 export * from './node/data-directory.ts';
 export { type DoctorReport, examineDirectory } from './node/doctor.ts';
-export { type Engine, EngineLedger, genesisOf, openEmbeddedLedger, readSeed } from './node/embedded-ledger.ts';
+export {
+  type Engine,
+  EngineLedger,
+  genesisOf,
+  openEmbeddedLedger,
+  readSeed,
+  retireValidatorKey,
+} from './node/embedded-ledger.ts';
 export * from './node/errors.ts';
 export * from './node/ledger-access.ts';
 export * from './node/parts.ts';

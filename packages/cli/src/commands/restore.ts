@@ -14,6 +14,9 @@ function textOf(report: RestoreReport, hasLists: boolean): string {
     `${recordsErased} records are erased, ${erasuresReplayed} erasures were replayed.`,
     ...(hasLists ? [] : ['No newer erasure list was given: what was erased after this backup is back.']),
     ok ? 'The doctor found nothing wrong.' : ['Not in order:', ...problems].join('\n'),
+    ...(report.handedOver
+      ? ['Its chain was handed over to a network since: it can be examined, and does not start.']
+      : []),
     ...(report.mustResync ? ['It is a member of a network: run `salus network resync` before it starts.'] : []),
   ].join('\n');
 }

@@ -30,6 +30,7 @@ import {
   readHandover,
   readOrganization,
   readSeed,
+  retireValidatorKey,
   splitMember,
   writeHandover,
 } from '@salus/server';
@@ -213,6 +214,7 @@ export async function exportGenesis(options: ExportOptions): Promise<Exported> {
       await decide(directory, plan);
       handover = await handOver(directory, plan, say);
     }
+    retireValidatorKey(directory.root);
     const network = finish(directory, dir, plan, handover);
     const { height, appHash } = handover.next;
     return {

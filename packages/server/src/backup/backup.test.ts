@@ -9,8 +9,15 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { createKernel } from '@salus/contracts';
+import { DurableApplication, draftLedgerHandover } from '@salus/ledger';
+import { ed25519PublicKey, fromBase64url, signHandover } from '@salus/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ledgerPath, openDirectory, writeHandover } from '../node/data-directory.ts';
+import { examineDirectory } from '../node/doctor.ts';
+import { genesisOf, readSeed, retireValidatorKey } from '../node/embedded-ledger.ts';
 import { NodeErrorCodes } from '../node/errors.ts';
+import { createSandbox, createValidatorKey } from '../node/sandbox.ts';
 import { startNode } from '../node/start-node.ts';
 import { recordsOf } from '../records/records-part.ts';
 import { bundleOf, observationOf, patientOf, type RecordsNode, startRecordsNode } from '../testing/records-node.ts';
@@ -212,5 +219,69 @@ describe('R-LED-8 R-REC-5 scenario 35: a whole node is lost', () => {
 
   test('a list is never replaced by one that says less', () => {
     expect(() => copyErasureLists(at('again'), at('erasures'))).toThrow(/earlier state/);
+  });
+});
+
+describe('R-LED-2 R-LED-8 a backup from before a handover', () => {
+  const startOf = (dataDir: string): Promise<number | undefined> =>
+    faultOf(startNode({ dataDir, offline: true }).then((node) => node.stop()));
+  const restored = async (keys: string, more: { erasures?: string } = {}) => {
+    const data = at(`old-${readdirSync(temporary.path).length}`);
+    const report = await restoreNode({ from: at('monday'), keys, data, ...more });
+    return { data, report };
+  };
+
+  /** As `salus network export-genesis` ends the chain of its source. */
+  async function handOver(dataDir: string): Promise<void> {
+    const directory = openDirectory(dataDir);
+    const genesis = genesisOf(directory);
+    const application = await DurableApplication.open({ dir: ledgerPath(dataDir), genesis, kernel: createKernel() });
+    const publicKey = fromBase64url(createValidatorKey(at('next')));
+    const draft = await draftLedgerHandover(application, [{ publicKey, power: 10 }]);
+    await application.close();
+    const seed = readSeed(dataDir);
+    writeHandover(dataDir, signHandover(draft, { seed, publicKey: ed25519PublicKey(seed) }));
+    retireValidatorKey(dataDir);
+    retireValidatorKey(dataDir);
+  }
+
+  test('makes no blocks where the handover, or what is left of the key, is at hand', async () => {
+    const source = (await restored(at('escrow'))).data;
+    expect(await startOf(source)).toBeUndefined();
+    await handOver(source);
+    expect(await startOf(source)).toBe(NodeErrorCodes.chainHandedOver);
+    expect((await examineDirectory(source)).problems).toEqual([]);
+    // A copy of the keys that was renewed afterwards signs nothing, whatever else is known.
+    escrow(source, at('renewed'));
+    expect(holds(at('renewed'), secrets(join(at('escrow'), 'keys')))).toEqual([]);
+    expect(await faultOf(restored(at('renewed')))).toBe(NodeErrorCodes.chainHandedOver);
+    // With the handover beside them the old state is there to be examined.
+    cpSync(join(source, 'handover.json'), at('renewed', 'handover.json'));
+    cpSync(join(source, 'handover.json'), at('original', 'handover.json'));
+    for (const [keys, more] of [[at('renewed')], [at('escrow'), { erasures: at('original') }]] as const) {
+      const { data, report } = await restored(keys, more);
+      expect(report).toMatchObject({ ok: true, handedOver: true, problems: [] });
+      expect(await startOf(data)).toBe(NodeErrorCodes.chainHandedOver);
+    }
+    // What is left of the source can be kept, too, and stays what it is.
+    await backupNode(source, at('tuesday'));
+    const last = await restoreNode({ from: at('tuesday'), keys: at('escrow'), data: at('last') });
+    expect(last).toMatchObject({ ok: true, handedOver: true });
+    expect(await startOf(at('last'))).toBe(NodeErrorCodes.chainHandedOver);
+  });
+
+  test('is not held up by the handover of another chain, and a retired key alone is told', async () => {
+    await createSandbox(at('other'));
+    const other = await startNode({ dataDir: at('other'), offline: true });
+    await other.organizations.get('hospital')?.execute([{ type: 'kernel/stamp', digest: 'A'.repeat(43) }]);
+    await other.stop();
+    await handOver(at('other'));
+    cpSync(at('escrow'), at('beside'), { recursive: true });
+    cpSync(at('other', 'handover.json'), at('beside', 'handover.json'));
+    const { data, report } = await restored(at('beside'));
+    expect(report).toMatchObject({ ok: true, handedOver: false });
+    expect(await startOf(data)).toBeUndefined();
+    retireValidatorKey(data);
+    expect((await examineDirectory(data)).problems.join()).toContain('validator key: it is damaged');
   });
 });

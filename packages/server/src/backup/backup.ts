@@ -10,6 +10,7 @@ import {
   lockDirectory,
   makeDirectory,
   openDirectory,
+  readHandover,
 } from '../node/data-directory.ts';
 import { openEmbeddedLedger } from '../node/embedded-ledger.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
@@ -103,7 +104,7 @@ export async function copyProfile(root: string, slug: string, target: string): P
 
 /** Opening recovers the ledger and checks its state root: what is damaged is not copied over a good backup. */
 export async function headOf(directory: DataDirectory): Promise<{ height: number; appHash: string }> {
-  if (isMember(directory.root)) return await memberHead(directory);
+  if (isMember(directory.root) || readHandover(directory.root)) return await memberHead(directory);
   const ledger = await openEmbeddedLedger(directory);
   try {
     const { height, appHash } = ledger.head();

@@ -1,7 +1,15 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Handover } from '@salus/protocol';
 import { openVault } from '@salus/vault';
-import { makeDirectory, openDirectory, organizationPath, validatorKeyPath } from '../node/data-directory.ts';
+import {
+  makeDirectory,
+  openDirectory,
+  organizationPath,
+  readHandover,
+  validatorKeyPath,
+  writeHandover,
+} from '../node/data-directory.ts';
 import { type DoctorReport, examineDirectory } from '../node/doctor.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
 import { directoryMembers, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
@@ -34,6 +42,8 @@ export interface RestoreReport extends DoctorReport {
   recordsErased: number;
   /** It is a member of a network: it takes the ledger from the others before it starts. */
   mustResync: boolean;
+  /** Its chain was handed over to a network since: what is here can be examined, and makes no blocks. */
+  handedOver: boolean;
 }
 
 /** Key files by where they go, relative to the data directory. */
@@ -76,6 +86,15 @@ async function eraseAgain(
   }
 }
 
+/**
+ * A handover of this chain that lies with the keys or the erasure lists: the chain goes on elsewhere, and the validator
+ * of this backup must not make other blocks after the same ones.
+ */
+function handoverBeside({ keys, erasures }: RestoreOptions, { chain }: BackupManifest): Handover | undefined {
+  const found = [keys, ...(erasures === undefined ? [] : [erasures])].map(readHandover);
+  return found.find((handover) => handover?.last.header.chain === chain);
+}
+
 async function fill(
   options: RestoreOptions,
   manifest: BackupManifest,
@@ -96,6 +115,8 @@ async function fill(
     recordsErased += erased;
   }
   if (isMember(data)) holdSigning(data);
+  const handover = handoverBeside(options, manifest);
+  if (handover !== undefined && readHandover(data) === undefined) writeHandover(data, handover);
   // Only now is the directory a node: whatever stopped this before left nothing that would open.
   await copySynced(join(from, manifestOfNode), join(data, manifestOfNode));
   return { erasuresReplayed, recordsErased };
@@ -122,7 +143,8 @@ export async function restoreNode(options: RestoreOptions): Promise<RestoreRepor
     // A block that proves the last one may follow; it changes nothing.
     if (report.blocks < height) problems.push(`the backup says ${height} blocks, the ledger has ${report.blocks}`);
     if (appHash !== manifest.appHash) problems.push('the ledger has another state root than the backup says');
-    const about = { chain, height, files: files.length, ...erased, mustResync: isMember(data) };
+    const handedOver = !isMember(data) && readHandover(data) !== undefined;
+    const about = { chain, height, files: files.length, ...erased, mustResync: isMember(data), handedOver };
     return { ...report, ok: problems.length === 0, problems, ...about };
   } catch (error) {
     rmSync(data, { recursive: true, force: true });

@@ -33,7 +33,14 @@ import {
   utf8,
 } from '@salus/protocol';
 import { addErrorTable, setErrorStatus } from '../http/problems.ts';
-import { cometPath, type DataDirectory, ledgerPath, readHandover, validatorKeyPath } from './data-directory.ts';
+import {
+  cometPath,
+  type DataDirectory,
+  ledgerPath,
+  readHandover,
+  validatorKeyPath,
+  writeFileDurably,
+} from './data-directory.ts';
 import { NodeErrorCodes, NodeFault } from './errors.ts';
 import type {
   BlockEvents,
@@ -74,11 +81,33 @@ addErrorTable(new Map(consensusErrors.map(([name, advice]) => [CometErrorCodes[n
 const unavailableStatus = 503;
 for (const [name] of consensusErrors) setErrorStatus(CometErrorCodes[name], unavailableStatus);
 
+/** What is left of the key of a validator whose chain was handed over: its public half, and that it signs nothing more. */
+const retiredKeyFormat = 'salus-validator-key-retired/1';
+
+export function isRetiredKey(key: unknown): boolean {
+  return typeof key === 'object' && key !== null && 'format' in key && key.format === retiredKeyFormat;
+}
+
+/**
+ * Takes the private half away from a validator that has signed a handover: with it an older copy of the directory could
+ * make other blocks after the same ones. Done before, it changes nothing.
+ */
+export function retireValidatorKey(root: string): void {
+  const path = validatorKeyPath(root);
+  const key = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  if (isRetiredKey(key)) return;
+  const { kty, crv, x } = key;
+  writeFileDurably(path, `${JSON.stringify({ format: retiredKeyFormat, kty, crv, x }, null, 2)}\n`);
+}
+
+/** Throws `chainHandedOver` for a retired key. */
 export function readSeed(root: string): Uint8Array {
   try {
     const key: unknown = JSON.parse(readFileSync(validatorKeyPath(root), 'utf8'));
+    if (isRetiredKey(key)) throw new NodeFault(NodeErrorCodes.chainHandedOver);
     if (typeof key === 'object' && key !== null && 'd' in key && typeof key.d === 'string') return fromBase64url(key.d);
   } catch (cause) {
+    if (cause instanceof NodeFault) throw cause;
     const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
     const code = isMissing ? NodeErrorCodes.keyFileMissing : NodeErrorCodes.keyFileDamaged;
     throw new NodeFault(code, undefined, { cause });

@@ -5,7 +5,8 @@ import { identity, type StateReader } from '@salus/contracts';
 import { didOfKey, type EcPublicJwk, ed25519PublicKey, fromBase64url, toBase64url } from '@salus/protocol';
 import { currentKey, keyPurposes, keySuites, loadKeys, publicPart, type StoredKey } from '../orgs/keys.ts';
 import { type MemberProfile, organizationPaths } from '../orgs/organization.ts';
-import { validatorKeyPath } from './data-directory.ts';
+import { readHandover, validatorKeyPath } from './data-directory.ts';
+import { isRetiredKey } from './embedded-ledger.ts';
 import { NodeErrorCodes, NodeFault } from './errors.ts';
 
 const othersMayRead = 0o077;
@@ -77,8 +78,9 @@ export function validatorKeyProblems(root: string): string[] {
   }
   const problems: string[] = [];
   const { format, kty, crv, x, d } = key;
+  const isRetired = isRetiredKey(key) && readHandover(root) !== undefined;
   const isOfForm = format === 'salus-validator-key/1' && kty === 'OKP' && crv === 'Ed25519' && typeof d === 'string';
-  if (!isOfForm || toBase64url(ed25519PublicKey(fromBase64url(d))) !== x) {
+  if (!isRetired && (!isOfForm || toBase64url(ed25519PublicKey(fromBase64url(d))) !== x)) {
     problems.push('validator key: it is damaged: its halves do not belong together');
   }
   if (isExposed(path)) problems.push('validator key: others on this machine can read it');
