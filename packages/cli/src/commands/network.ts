@@ -132,7 +132,7 @@ function addStart(program: Command, cli: Cli): void {
         await requireComet();
         const running = await runNetwork(dir, network);
         const isReady = async (): Promise<boolean> => (await networkStatus(network)).ok;
-        const isUp = await Promise.race([waitFor(isReady, readyWaitMsMax), end.then(() => false)]);
+        const isUp = await waitFor(isReady, readyWaitMsMax, end);
         const value = { chain: network.chain, dir, ready: isUp, pid: process.pid, members: network.members };
         const title = isUp ? `Network ${network.chain} runs` : 'Not every member is up yet; see salus network status';
         cli.print({ value, text: [title, ...addresses(network), 'Ctrl-C stops it.'].join('\n') }, options);

@@ -74,11 +74,20 @@ export async function stopNetwork(dir: string, network: Network): Promise<number
   return ended;
 }
 
-/** Waits until `isReady` or the time is over. */
-export async function waitFor(isReady: () => Promise<boolean>, waitMs: number): Promise<boolean> {
+/** Waits until `isReady` or the time is over; no longer than until `end`, so that nothing goes on asking after it. */
+export async function waitFor(
+  isReady: () => Promise<boolean>,
+  waitMs: number,
+  end?: Promise<unknown>,
+): Promise<boolean> {
   const until = performance.now() + waitMs;
+  let isOver = false;
+  const stop = (): void => {
+    isOver = true;
+  };
+  end?.then(stop, stop);
   while (!(await isReady())) {
-    if (performance.now() > until) return false;
+    if (isOver || performance.now() > until) return false;
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
   return true;
