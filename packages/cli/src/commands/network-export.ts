@@ -1,9 +1,11 @@
 import { resolve } from 'node:path';
+import { openDirectory } from '@salus/server';
 import type { Command } from 'commander';
 import { type Cli, examples, type GlobalOptions, integerOption } from '../cli.ts';
 import { memberUrl } from '../network/addresses.ts';
 import { exportGenesis } from '../network/export-genesis.ts';
 import { basePortDefault, portMax, portMin, portsPerMember } from '../network/limits.ts';
+import { checkPlacement } from '../network/placement.ts';
 
 interface ExportOptions extends GlobalOptions {
   dir: string;
@@ -42,6 +44,7 @@ export function addExportGenesis(program: Command, cli: Cli): void {
         const dir = resolve(options.dir);
         const { basePort, host, snapshotEvery: snapshotEveryBlocks, data, tls } = options;
         const say = (text: string): void => cli.say(text, options);
+        checkPlacement({ members: openDirectory(data).manifest.organizations.length, basePort, host });
         const { network, height, appHash } = await exportGenesis({
           data,
           dir,

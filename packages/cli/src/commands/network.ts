@@ -15,6 +15,7 @@ import { cometVersion, installComet, requireComet } from '../network/comet-binar
 import { basePortDefault, membersMax, portMax, portMin, portsPerMember } from '../network/limits.ts';
 import { createNetwork, type Network, readNetwork } from '../network/network-directory.ts';
 import { type MemberStatus, networkStatus } from '../network/network-status.ts';
+import { checkChainName, checkPlacement } from '../network/placement.ts';
 import { prepareResync, type ResyncSource, resyncSources } from '../network/resync.ts';
 import { runNetwork, stopNetwork, waitFor } from '../network/run-network.ts';
 import { addExportGenesis } from './network-export.ts';
@@ -105,6 +106,9 @@ function addInit(program: Command, cli: Cli): void {
         if (options.hosts !== undefined && options.hosts.length !== options.validators) {
           throw usageFault('--hosts names as many machines as --validators has members.');
         }
+        const { validators, basePort, host, hosts, chain: name } = options;
+        checkPlacement({ members: validators, basePort, host, hosts });
+        if (name !== undefined) checkChainName(name);
         const network = await createNetwork({ ...options, dir, snapshotEveryBlocks: options.snapshotEvery });
         const { chain, members } = network;
         const text = [

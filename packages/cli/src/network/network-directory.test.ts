@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { genesisMembers, openDirectory } from '@salus/server';
@@ -37,5 +37,40 @@ describe('R-PPL-5 members that are carried to machines of their own', () => {
   test('are as many as there are names', async () => {
     const args = ['network', 'init', '--validators', '2', '--hosts', 'one.example', '--dir', join(scratch, 'none')];
     expect(await run(args, { out: () => undefined, err: () => undefined })).toBe(2);
+  });
+});
+
+describe('R-PPL-5 a network that could never run', () => {
+  const quiet = { out: (): void => undefined, err: (): void => undefined };
+  const init = (dir: string, ...more: string[]): Promise<number> =>
+    run(['network', 'init', '--validators', '2', '--dir', dir, ...more], quiet);
+
+  test.each([
+    ['a port above the last', ['--base-port', '65526']],
+    ['an address of nothing', ['--host', '']],
+    ['a host that is none', ['--host', 'nonsense..x']],
+    ['an address with a port', ['--host', '127.0.0.1:80']],
+    ['an address of IPv6', ['--host', '::1']],
+    ['a machine named twice', ['--hosts', 'one.example,one.example']],
+    ['a machine without a name', ['--hosts', 'one.example,']],
+    ['names that are none', ['--hosts', 'a b,c/d']],
+    ['a chain without a name', ['--chain', '']],
+    ['a chain that genesis refuses', ['--chain', 'a / b']],
+    ['a chain with too long a name', ['--chain', 'a'.repeat(51)]],
+  ])('is not made: %s', async (_what, more) => {
+    const dir = join(scratch, 'never');
+    expect(await init(dir, ...more)).toBe(2);
+    expect(existsSync(dir)).toBe(false);
+  });
+
+  test('the last port is one of this machine’s, and a network that is there stays as it is', async () => {
+    const dir = join(scratch, 'edge');
+    expect(await init(dir, '--base-port', '65523', '--host', 'localhost', '--chain', 'a'.repeat(50))).toBe(0);
+    const before = readFileSync(join(dir, 'network.json'), 'utf8');
+    const told: string[] = [];
+    const args = ['network', 'init', '--validators', '2', '--dir', dir];
+    expect(await run(args, { ...quiet, err: (text) => void told.push(text) })).toBe(1);
+    expect(told.join('\n')).toContain('A network is there already');
+    expect(readFileSync(join(dir, 'network.json'), 'utf8')).toBe(before);
   });
 });

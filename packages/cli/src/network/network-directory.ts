@@ -50,6 +50,7 @@ const networkFormat = 'salus-network/1';
 export const validatorPower = 10;
 const seedBytes = 32;
 const hostDefault = '127.0.0.1';
+const networkThereText = 'A network is there already, and stays as it is.';
 
 function networkFile(dir: string): string {
   return join(dir, 'network.json');
@@ -94,7 +95,9 @@ async function makeMember(options: NetworkOptions, host: string, index: number):
  */
 export async function createNetwork(options: NetworkOptions): Promise<Network> {
   const { dir, validators, snapshotEveryBlocks, nowMs = Date.now() } = options;
-  if (inspectDirectory(dir) !== 'absent') throw new NodeFault(NodeErrorCodes.dataDirectoryAlien);
+  if (inspectDirectory(dir) !== 'absent') {
+    throw new NodeFault(NodeErrorCodes.dataDirectoryAlien, hasNetwork(dir) ? networkThereText : undefined);
+  }
   const host = options.host ?? hostDefault;
   const chain = options.chain ?? `${sandboxPrefix}${randomBytes(6).toString('hex')}`;
   const votingRules = options.votingRules ?? (isSandboxChain(chain) ? sandboxVotingRules : undefined);

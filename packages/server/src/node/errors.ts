@@ -59,7 +59,7 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     702,
     {
       name: 'dataDirectoryAlien',
-      advice: 'The directory holds files that are not a Salus node’s: choose an empty directory with --data.',
+      advice: 'The directory holds files that are not a Salus node’s: name an empty one, or the node’s own.',
     },
   ],
   [
