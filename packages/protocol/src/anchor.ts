@@ -89,9 +89,15 @@ export function anchorFromJson(value: JsonValue): Anchor {
   }
 }
 
-/** The anchor of a file; white space is free. Throws a SalusError. */
+/** The anchor of a file; white space is free. Throws `anchorInvalid`, also for what is no JSON: another file was named. */
 export function parseAnchor(file: Uint8Array | string): Anchor {
-  return anchorFromJson(parseJsonStrict(file, { bytesMax: anchorBytesMax, depthMax: anchorDepthMax }));
+  let json: JsonValue;
+  try {
+    json = parseJsonStrict(file, { bytesMax: anchorBytesMax, depthMax: anchorDepthMax });
+  } catch (cause) {
+    throw proofError('anchorInvalid', { cause });
+  }
+  return anchorFromJson(json);
 }
 
 /** What light verification starts from; throws `anchorInvalid`. */

@@ -116,6 +116,8 @@ describe('R-LED-1 R-LED-2 light client', () => {
     for (const change of changes) {
       expect(codeOf(() => anchorFromJson({ ...anchor, ...change } as JsonValue))).toBe(ProofErrorCodes.anchorInvalid);
     }
+    const others = ['', 'PEM', '{"format":"salus-anchor/1"', '['.repeat(40) + ']'.repeat(40)];
+    for (const other of others) expect(codeOf(() => parseAnchor(other))).toBe(ProofErrorCodes.anchorInvalid);
   });
 });
 

@@ -44,13 +44,16 @@ export async function versionOfComet(binary: string): Promise<string> {
 /** Throws a NodeFault that says how to get it. Another version than the pinned one runs only when it is named. */
 export async function requireComet(): Promise<{ binary: string; version: string }> {
   const binary = findComet();
-  const advice = `Install CometBFT ${cometVersion} with: salus network install`;
-  if (binary === undefined) throw new NodeFault(NodeErrorCodes.consensusMissing, `There is no CometBFT. ${advice}`);
+  const named = process.env[cometVariable];
+  if (binary === undefined) {
+    const where = named === undefined ? 'There is no CometBFT' : `${cometVariable} names no program: ${named}`;
+    throw new NodeFault(NodeErrorCodes.consensusMissing, `${where}.`);
+  }
   const version = await versionOfComet(binary).catch((cause: unknown) => {
-    throw new NodeFault(NodeErrorCodes.consensusMissing, `${binary} does not run. ${advice}`, { cause });
+    throw new NodeFault(NodeErrorCodes.consensusMissing, `${binary} does not run.`, { cause });
   });
-  if (version !== cometVersion && process.env[cometVariable] === undefined) {
-    throw new NodeFault(NodeErrorCodes.consensusMissing, `${binary} is version ${version}. ${advice}`);
+  if (version !== cometVersion && named === undefined) {
+    throw new NodeFault(NodeErrorCodes.consensusMissing, `${binary} is version ${version}, not ${cometVersion}.`);
   }
   return { binary, version };
 }
