@@ -14,7 +14,7 @@ import { memberUrl } from '../network/addresses.ts';
 import { cometVersion, installComet, requireComet } from '../network/comet-binary.ts';
 import { basePortDefault, membersMax, portMax, portMin, portsPerMember } from '../network/limits.ts';
 import { createNetwork, type Network, readNetwork } from '../network/network-directory.ts';
-import { type MemberStatus, networkStatus } from '../network/network-status.ts';
+import { directoryProblem, type MemberStatus, networkStatus } from '../network/network-status.ts';
 import { checkChainName, checkPlacement } from '../network/placement.ts';
 import { prepareResync, type ResyncSource, resyncSources } from '../network/resync.ts';
 import { runNetwork, stopNetwork, waitFor } from '../network/run-network.ts';
@@ -44,6 +44,7 @@ interface InitOptions extends NetworkOptions {
 const validatorsDefault = 4;
 const hostDefault = '127.0.0.1';
 const readyWaitMsMax = 120_000;
+const recoveryText = 'Put it back, or see docs/operating/recovery.md; the others start without it.';
 
 function withDir(command: Command): Command {
   return command.option('--dir <dir>', 'directory of the network', '.network');
@@ -135,6 +136,10 @@ function addStart(program: Command, cli: Cli): void {
         const network = readNetwork(dir);
         await requireComet();
         const running = await runNetwork(dir, network);
+        for (const member of network.members) {
+          const problem = directoryProblem(member, network.chain);
+          if (problem !== undefined) cli.say(`${member.slug} does not come up: ${problem}. ${recoveryText}`, options);
+        }
         const isReady = async (): Promise<boolean> => (await networkStatus(network)).ok;
         const isUp = await waitFor(isReady, readyWaitMsMax, end);
         const value = { chain: network.chain, dir, ready: isUp, pid: process.pid, members: network.members };
@@ -150,6 +155,7 @@ function addStart(program: Command, cli: Cli): void {
 function addOthers(program: Command, cli: Cli): void {
   withDir(program.command('status'))
     .summary('what every member says of itself')
+    .description('Asks every member of the network on this machine. Exit code 1 when one of them is not in order.')
     .action(
       cli.action<NetworkOptions, []>(async (options) => {
         const status = await networkStatus(readNetwork(resolve(options.dir)));
@@ -190,6 +196,7 @@ function addOthers(program: Command, cli: Cli): void {
     );
   withDir(program.command('stop'))
     .summary('end all members in order')
+    .description('Ends every member, also what was left running where `salus network start` was killed.')
     .action(
       cli.action<NetworkOptions, []>(async (options) => {
         const dir = resolve(options.dir);

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import type { Block, Expiring, Status, ValidatorFault } from '@salus/api';
 import { CometRpc } from '@salus/ledger';
+import { NodeErrorCodes, NodeFault, openDirectory } from '@salus/server';
 import { memberUrl, trustAuthority } from './addresses.ts';
 import { cometHomeOf } from './comet-home.ts';
 import { statusTimeoutMs } from './limits.ts';
@@ -37,20 +38,26 @@ export type MemberStatus = {
 export type NetworkStatus = { chain: string; ok: boolean; members: MemberStatus[] };
 
 type CometStatus = {
-  node_info: { version: string };
+  node_info: { version: string; network: string };
   sync_info: { latest_block_height: string; catching_up: boolean };
   validator_info: { address: string; voting_power: string };
 };
 
-async function nodeStatus(url: string): Promise<Status> {
+/** What listens at a member's port and is not of its network: another network's, or another program. */
+class Stranger extends Error {}
+
+async function nodeStatus(url: string, chain: string): Promise<Status> {
   const answer = await fetch(`${url}/api/status`, { signal: AbortSignal.timeout(statusTimeoutMs) });
-  return (await answer.json()) as Status;
+  const status = (await answer.json().catch(() => ({}))) as Status;
+  if (status.chain !== chain) throw new Stranger();
+  return status;
 }
 
-async function cometStatus(port: number): Promise<NonNullable<MemberStatus['comet']>> {
+async function cometStatus(port: number, chain: string): Promise<NonNullable<MemberStatus['comet']>> {
   const rpc = new CometRpc(port);
   try {
     const status = (await rpc.call('status')) as CometStatus;
+    if (status.node_info.network !== chain) throw new Stranger();
     const { n_peers: peers } = (await rpc.call('net_info')) as { n_peers: string };
     return {
       version: status.node_info.version,
@@ -65,9 +72,22 @@ async function cometStatus(port: number): Promise<NonNullable<MemberStatus['come
   }
 }
 
+/** What is wrong with a member's directory, so that its node cannot run, or not as a member of this network. */
+export function directoryProblem({ dataDir }: NetworkMember, chain: string): string | undefined {
+  try {
+    openDirectory(dataDir, chain);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof NodeFault)) return 'its directory cannot be read';
+    if (error.code === NodeErrorCodes.dataDirectoryMissing) return 'its directory is missing';
+    if (error.code === NodeErrorCodes.dataDirectoryChain) return 'its directory is of another chain';
+    return `its directory cannot be used (${error.code})`;
+  }
+}
+
 type Seen = { status: MemberStatus; faults: readonly ValidatorFault[] };
 
-async function memberStatus(member: NetworkMember, host: string): Promise<Seen> {
+async function memberStatus(member: NetworkMember, { host, chain }: Network): Promise<Seen> {
   const { slug, dataDir, ports } = member;
   trustAuthority(dirname(dataDir));
   const url = memberUrl({ host }, member);
@@ -78,14 +98,19 @@ async function memberStatus(member: NetworkMember, host: string): Promise<Seen> 
     pid: runningPid(memberPidFile(member), dataDir),
     cometPid: runningPid(join(home, 'comet.pid'), home),
   };
-  const problems: string[] = [];
-  const [node, comet] = await Promise.allSettled([nodeStatus(url), cometStatus(ports.rpc)]);
+  const atDirectory = directoryProblem(member, chain);
+  const problems = atDirectory === undefined ? [] : [atDirectory];
+  const silent = (what: string, reason: unknown, log: string): string =>
+    reason instanceof Stranger
+      ? `what answers at the port of ${what} is not of this network`
+      : `${what} does not answer${atDirectory === undefined ? `: see ${log}` : ''}`;
+  const [node, comet] = await Promise.allSettled([nodeStatus(url, chain), cometStatus(ports.rpc, chain)]);
   if (node.status === 'fulfilled') {
     const { height, appHash, blockTimeMs, expiring } = node.value;
     Object.assign(status, { height, appHash, blockTimeMs, expiring });
-  } else problems.push('the node does not answer');
+  } else problems.push(silent('the node', node.reason, `${slug}/member.log`));
   if (comet.status === 'fulfilled') status.comet = comet.value;
-  else problems.push('its CometBFT does not answer');
+  else problems.push(silent('its CometBFT', comet.reason, `${slug}/comet/comet.log`));
   if (problems.length > 0) status.problem = problems.join('; ');
   return { status, faults: (node.status === 'fulfilled' && node.value.faults) || [] };
 }
@@ -121,8 +146,9 @@ async function compareRoots(all: readonly MemberStatus[]): Promise<void> {
 }
 
 /** What every member says of itself and of the others. `ok` where all answer, none catches up, and states agree. */
-export async function networkStatus({ chain, host, members }: Network): Promise<NetworkStatus> {
-  const seen = await Promise.all(members.map((member) => memberStatus(member, host)));
+export async function networkStatus(network: Network): Promise<NetworkStatus> {
+  const { chain, members } = network;
+  const seen = await Promise.all(members.map((member) => memberStatus(member, network)));
   const all = seen.map(({ status }) => status);
   await compareRoots(all);
   for (const status of all) {

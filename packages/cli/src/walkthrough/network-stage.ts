@@ -59,8 +59,18 @@ export class NetworkStage implements Stage {
       throw usageFault('A walkthrough speaks for other people: it needs a sandbox network.');
     }
     const urls = needed.map((slug) => this.urlOf(slug));
+    for (const slug of needed) await this.#reach(slug);
     await this.settle();
     return `${needed.map((slug, index) => `${slug} at ${urls[index]}`).join(', ')}`;
+  }
+
+  async #reach(slug: string): Promise<void> {
+    try {
+      await createClient({ baseUrl: this.urlOf(slug) }).status();
+    } catch {
+      // What is said elsewhere of a node that does not answer would have a sandbox started.
+      throw usageFault(`The node of ${slug} does not answer: run \`salus network start --dir ${this.#dir}\` first.`);
+    }
   }
 
   async settle(): Promise<void> {
