@@ -12,6 +12,7 @@ import { registerOpenApi } from './openapi.ts';
 import { ApiFault, headersOf, problemOf } from './problems.ts';
 import { requestId } from './request-id.ts';
 import { setSecurityHeaders } from './security-headers.ts';
+import { UnderWay } from './under-way.ts';
 import { serializerCompiler, validatorCompiler } from './validation.ts';
 
 const bodyBytesMaxDefault = 1_048_576;
@@ -37,6 +38,8 @@ export interface AppOptions {
 export interface App {
   http: FastifyInstance;
   metrics: HttpMetrics;
+  /** Ends what is under way, and every connection. */
+  close(): Promise<void>;
 }
 
 /** As bytes: the framework adds a charset to text, which this media type does not have. */
@@ -138,6 +141,7 @@ function createServer({ tls }: AppOptions): FastifyInstance {
 /** The HTTP server without routes: parsing, limits, security headers, problems, measurements, OpenAPI. */
 export async function createApp(options: AppOptions): Promise<App> {
   const http = createServer(options);
+  const underWay = new UnderWay(http);
   http.setValidatorCompiler(validatorCompiler);
   http.setSerializerCompiler(serializerCompiler(options.checkResponses === true));
   http.removeContentTypeParser('text/plain');
@@ -156,5 +160,5 @@ export async function createApp(options: AppOptions): Promise<App> {
   await protect(http, options);
   await registerOpenApi(http, options.version);
   http.setNotFoundHandler((request, reply) => answerUnknown(http, request, reply));
-  return { http, metrics };
+  return { http, metrics, close: () => underWay.close() };
 }

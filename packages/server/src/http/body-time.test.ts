@@ -34,7 +34,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   socket.destroy();
-  await app.http.close();
+  await app.close();
   vi.useRealTimers();
 });
 

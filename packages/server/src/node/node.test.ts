@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readOrganization } from '../orgs/offline-keys.ts';
@@ -166,6 +167,31 @@ describe('R-PPL-5 starting and stopping', () => {
     expect(order).toEqual(['part, ledger closed: false']);
     expect(ledger.isClosed).toBe(true);
     await expect(fetch(`${node.url}/healthz`)).rejects.toThrow();
+  });
+
+  test('stop waits for no sender who was answered in the middle of a body, or says nothing', {
+    timeout: 30_000,
+  }, async () => {
+    await createSandbox(root);
+    const node = await start();
+    const heard: string[] = [];
+    const say = (text: string) =>
+      new Promise<void>((resolve) => {
+        const socket = connect(node.port, '127.0.0.1', () => socket.write(text));
+        socket.on('error', () => undefined);
+        socket.on('data', (chunk) => {
+          heard.push(String(chunk).slice(0, 12));
+          resolve();
+        });
+      });
+    const post =
+      'POST /api/transactions HTTP/1.1\r\nhost: x\r\ncontent-type: text/html\r\ncontent-length: 100000\r\n\r\nhalf';
+    await say(post);
+    void say('GET /healthz HTTP/1.1\r\nhos');
+    void say('');
+    await expect(fetch(`${node.url}/healthz`)).resolves.toMatchObject({ status: 200 });
+    await node.stop();
+    expect(heard).toEqual(['HTTP/1.1 415']);
   });
 
   test('a part that fails stops the start and closes the rest', async () => {

@@ -308,7 +308,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     const host = options.host ?? hostDefault;
     const isOffline = options.offline === true;
     const port = isOffline ? 0 : await listen(context.app, host, options.port ?? portDefault);
-    closers.add(() => context.app.http.close());
+    closers.add(() => context.app.close());
     closers.add(() => context.streams.closeAll());
     if (!isOffline) closers.add(await startControl(context));
     const url = isOffline ? '' : addressOf(options, host, port);
