@@ -1,7 +1,15 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CometRpc } from '@salus/ledger';
-import { ledgerPath, NodeErrorCodes, NodeFault, readHandover, releaseSigning, writeFileDurably } from '@salus/server';
+import {
+  ledgerPath,
+  lockDirectory,
+  NodeErrorCodes,
+  NodeFault,
+  readHandover,
+  releaseSigning,
+  writeFileDurably,
+} from '@salus/server';
 import { cometHomeOf } from './comet-home.ts';
 import type { Network, NetworkMember } from './network-directory.ts';
 import { memberPidFile } from './run-network.ts';
@@ -19,6 +27,10 @@ const hostDefault = '127.0.0.1';
  */
 const unsignedBlocks = 10;
 
+const missingText = 'Its directory is missing or not complete: bring it back with `salus restore` first.';
+const supervisedText =
+  'What `salus network start` runs is started again when it ends, so that no single member of it can be stopped: end the ' +
+  'network, run two other members with `salus start --engine cometbft`, then resync this one.';
 const handedOverText = 'This chain began on another engine: take a snapshot of the others (--from snapshot).';
 
 export const resyncSources = ['blocks', 'snapshot'] as const;
@@ -71,9 +83,21 @@ export async function prepareResync(
   member: NetworkMember,
   from: ResyncSource = 'snapshot',
 ): Promise<Trust> {
-  if (runningPid(memberPidFile(member), member.dataDir) !== undefined) {
-    throw new NodeFault(NodeErrorCodes.networkRunning);
+  const { dataDir } = member;
+  if (runningPid(memberPidFile(member), dataDir) !== undefined) {
+    throw new NodeFault(NodeErrorCodes.networkRunning, supervisedText);
   }
+  if (!existsSync(configFile(dataDir))) throw new NodeFault(NodeErrorCodes.memberUnready, missingText);
+  // A member that was started by itself has no process id anywhere: its lock says that it runs.
+  const lock = lockDirectory(dataDir);
+  try {
+    return await forget(network, member, from);
+  } finally {
+    lock.release();
+  }
+}
+
+async function forget(network: Network, member: NetworkMember, from: ResyncSource): Promise<Trust> {
   const others = network.members.filter(({ slug }) => slug !== member.slug);
   const answers = await Promise.all(others.map(async ({ ports }) => ({ ports, trust: await trustOf(ports.rpc) })));
   const known = answers.flatMap(({ ports, trust }) => (trust ? [{ port: ports.rpc, trust }] : []));
