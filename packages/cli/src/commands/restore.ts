@@ -30,7 +30,10 @@ export const addRestore: AddCommand = (program, cli) => {
         'since, and examines the result. Nothing is written when the backup is damaged or a key is missing.',
     )
     .requiredOption('--from <dir>', 'directory of the backup')
-    .requiredOption('--keys <dir>', 'directory with keys/ and orgs/*/keys/ of the node')
+    .requiredOption(
+      '--keys <dir>',
+      'directory with keys/ and orgs/*/keys/ of the node; of a member also comet/config/ and tls/',
+    )
     .option('--erasures <dir>', 'newer erasure lists: of backup --erasures-only, a later backup, or a data directory')
     .addHelpText(
       'after',

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NodeErrorCodes } from '../node/errors.ts';
@@ -76,8 +76,16 @@ describe('R-LED-8 the backup of a member', () => {
     for (const name of ['node_key.json', 'priv_validator_key.json']) {
       cpSync(join(data, 'comet', 'config', name), join(keys, 'comet', 'config', name));
     }
+    // Kept on a medium without modes, and with its certificate.
+    put(keys, 'tls/certificate.pem', 'certificate');
+    put(keys, 'tls/key.pem', 'key');
+    const secrets = ['tls/key.pem', 'keys/validator.json', 'comet/config/priv_validator_key.json'];
+    for (const path of secrets) chmodSync(join(keys, path), 0o644);
     const report = await restoreNode(options);
     expect(report).toMatchObject({ mustResync: true });
+    for (const path of secrets) expect(statSync(at('restored', path)).mode & 0o777).toBe(0o600);
+    expect(readFileSync(at('restored', 'tls/certificate.pem'), 'utf8')).toBe('certificate');
+    expect(existsSync(at('restored', 'tls/authority.pem'))).toBe(false);
     expect(isSigningHeld(at('restored'))).toBe(true);
     expect(stateOf(at('restored'))).toMatchObject({ height: heightNever });
   });

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Handover } from '@salus/protocol';
 import { openVault } from '@salus/vault';
@@ -46,6 +46,10 @@ export interface RestoreReport extends DoctorReport {
   handedOver: boolean;
 }
 
+/** Where the node looks for them by itself; without them it would speak plain HTTP at an address that says HTTPS. */
+const tlsFiles = ['certificate.pem', 'key.pem', 'authority.pem'].map((name) => join('tls', name));
+const keyFileMode = 0o600;
+
 /** Key files by where they go, relative to the data directory. */
 function keyFiles(root: string, { organizations: slugs, files }: BackupManifest): string[] {
   const ofMember = holdsMember(files) ? memberKeyFiles : [];
@@ -64,7 +68,7 @@ function keyFiles(root: string, { organizations: slugs, files }: BackupManifest)
     }
     return names.map((name) => join(relative, name));
   });
-  return [validator, ...ofMember, ...ofOrganizations];
+  return [validator, ...ofMember, ...ofOrganizations, ...tlsFiles.filter((path) => existsSync(join(root, path)))];
 }
 
 /** Replays what was erased since the backup, before anything of it can be read. */
@@ -103,7 +107,11 @@ async function fill(
   const { from, keys, data } = options;
   const isLast = (path: string): boolean => path === manifestOfNode;
   for (const { path } of manifest.files) if (!isLast(path)) await copySynced(join(from, path), join(data, path));
-  for (const path of keyFiles(keys, manifest)) await copySynced(join(keys, path), join(data, path));
+  for (const path of keyFiles(keys, manifest)) {
+    await copySynced(join(keys, path), join(data, path));
+    // The medium of an escrow may know no modes.
+    chmodSync(join(data, path), keyFileMode);
+  }
   const members = directoryMembers(data, manifest.organizations, readGenesis(data));
   let erasuresReplayed = 0;
   let recordsErased = 0;
