@@ -29,6 +29,8 @@ import { SupervisedProcess } from './supervised-process.ts';
 
 const settingsDefault: CometSettings = { ports: { p2p: 26_656, rpc: 26_657 } };
 const seedBytes = 32;
+const alienText =
+  'This directory has no CometBFT of its own: make members with `salus network init`, or start a new directory.';
 const restoredText = 'It comes out of a backup and must not vote yet: run `salus network resync` first.';
 const diskFullText = 'the disk is full; what was acknowledged is kept, and work goes on when there is room';
 
@@ -49,7 +51,7 @@ function setUpAlone(directory: DataDirectory, genesis: GenesisDocument): CometSe
   const isOurs = validator?.publicKey === toBase64url(ed25519PublicKey(validatorSeed));
   // A ledger without a CometBFT beside it was ordered by the embedded engine.
   if (!isOurs || others.length > 0 || existsSync(ledgerPath(directory.root))) {
-    throw new NodeFault(NodeErrorCodes.memberUnready);
+    throw new NodeFault(NodeErrorCodes.memberUnready, alienText);
   }
   const home = cometHomeOf(directory.root);
   const moniker = directory.manifest.organizations[0] ?? '';

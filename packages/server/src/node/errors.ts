@@ -207,8 +207,7 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     747,
     {
       name: 'memberUnready',
-      advice:
-        'This directory has no CometBFT of its own: make members with `salus network init`, or start a new directory.',
+      advice: 'Do what is said there first; docs/operating/network.md and recovery.md have the whole way.',
     },
   ],
   [
