@@ -58,6 +58,7 @@ describe('R-PPL-5 whatever is wrong is one problem with number, exit code and ad
     ['a walkthrough into a node', ['walkthrough', '--data', '$node'], 1, 732],
     ['no file to import', ['import', '--data', '$node', '--org', 'hospital', '$none'], 1, 721],
     ['no file to sign', ['tx', 'sign', '--data', '$node', '--org', 'hospital', '$none'], 1, 721],
+    ['no file to sponsor', ['network', 'sponsor', '--data', '$node', '--org', 'hospital', '$none'], 1, 721],
     ['an address that is not here', ['start', '--data', '$node', '--host', '192.0.2.1', '--port', '0'], 1, 701],
   ])('%s', async (_name, args, exit, code) => {
     const json = await salus(...args, '--json');

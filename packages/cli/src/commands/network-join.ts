@@ -69,7 +69,10 @@ function addJoining(program: Command, cli: Cli): void {
     .action(
       cli.action<GlobalOptions & { dir: string; out: string }, []>(async ({ dir, out }) => {
         writeFileSync(out, `${JSON.stringify(invitationOf(resolve(dir), readNetwork(resolve(dir))), null, 2)}\n`);
-        return { value: { file: out }, text: `${out}; give the anchor another way: salus tx, GET /api/anchor` };
+        return {
+          value: { file: out },
+          text: `${out}; give the anchor another way: it is at /api/anchor of any member’s node`,
+        };
       }),
     );
   program

@@ -100,8 +100,9 @@ export class Ballots {
 }
 
 function readRequest(file: string): { did: string; slug: string; class: string; transaction: string } {
+  const text = readFileSync(file, 'utf8');
   try {
-    const request = JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
+    const request = JSON.parse(text) as Record<string, string>;
     const { format, did, slug, class: memberClass, transaction } = request;
     if (format === requestFormat && did && slug && memberClass && transaction) {
       return { did, slug, class: memberClass, transaction };
