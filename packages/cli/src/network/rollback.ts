@@ -4,11 +4,13 @@ import { createKernel } from '@salus/contracts';
 import { canRollBack, rollBack } from '@salus/ledger';
 import { ledgerPath, lockDirectory, NodeErrorCodes, NodeFault, openDirectory } from '@salus/server';
 import { requireComet } from './comet-binary.ts';
-import { cometHomeOf } from './comet-home.ts';
+import { cometHomeOf, readCometSettings } from './comet-home.ts';
 import { rollbackTimeoutMs } from './limits.ts';
 
 const run = promisify(execFile);
 const said = /Rolled back state to height (\d+)/;
+
+const alienText = 'It is no member of a network: no CometBFT orders its blocks.';
 
 export type RolledBack = { height: number; appHash: string };
 
@@ -31,6 +33,8 @@ async function rollBackComet(binary: string, home: string): Promise<number> {
  */
 export async function rollBackMember(dataDir: string): Promise<RolledBack> {
   openDirectory(dataDir);
+  // CometBFT would make a home here, and the directory would pass for a member's from then on.
+  if (readCometSettings(dataDir) === undefined) throw new NodeFault(NodeErrorCodes.inputInvalid, alienText);
   const { binary } = await requireComet();
   const lock = lockDirectory(dataDir);
   try {
