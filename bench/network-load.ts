@@ -7,8 +7,6 @@ const batchTransactions = 10;
 const lanesPerMember = 16;
 const pollMs = 10;
 const waitMsMax = 300_000;
-/** Sent and in no block yet, as of clients that wait for their answers: what is far behind measures the queue. */
-const outstandingMax = 2_500;
 /** Calls that answer with the block are few: CometBFT bounds how many may wait. */
 const commitsWaitingMax = 80;
 
@@ -89,34 +87,24 @@ async function countAfter(rpc: Rpc, from: number): Promise<{ height: number; tra
 }
 
 /** From the first transaction sent to the block that holds the last, per second. */
-export async function throughput(
-  rpcs: readonly Rpc[],
-  transactions: readonly Uint8Array[],
-  perBody = batchTransactions,
-) {
+export async function throughput(rpcs: readonly Rpc[], transactions: readonly Uint8Array[], perBody?: number) {
   const bodies = bodiesOf(transactions, perBody);
   const observer = rpcs[0]!;
   let from = await heightOf(observer);
   const startMs = performance.now();
-  let left = transactions.length;
   let next = 0;
-  const isFull = (): boolean => next * perBody - (transactions.length - left) >= outstandingMax;
   const lane = async (rpc: Rpc): Promise<void> => {
-    while (next < bodies.length) {
-      if (isFull()) await sleep(pollMs);
-      else checkTaken(await rpc.post(bodies[next++]!));
-    }
+    for (let body = bodies[next++]; body !== undefined; body = bodies[next++]) checkTaken(await rpc.post(body));
   };
-  const watch = async (): Promise<void> => {
-    while (left > 0) {
-      if (performance.now() - startMs > waitMsMax) throw new Error(`${left} transactions are in no block`);
-      await sleep(pollMs);
-      const seen = await countAfter(observer, from);
-      left -= seen.transactions;
-      from = seen.height;
-    }
-  };
-  await Promise.all([watch(), ...rpcs.flatMap((rpc) => Array.from({ length: lanesPerMember }, () => lane(rpc)))]);
+  await Promise.all(rpcs.flatMap((rpc) => Array.from({ length: lanesPerMember }, () => lane(rpc))));
+  let left = transactions.length;
+  while (left > 0) {
+    if (performance.now() - startMs > waitMsMax) throw new Error(`${left} transactions are in no block`);
+    await sleep(pollMs);
+    const seen = await countAfter(observer, from);
+    left -= seen.transactions;
+    from = seen.height;
+  }
   return (transactions.length / (performance.now() - startMs)) * 1000;
 }
 
