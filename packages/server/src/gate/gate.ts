@@ -291,7 +291,8 @@ export class ConsentGate {
           if (now === undefined || !stillHolds(now, first.get(entry))) gone.add(entry);
         }
       }
-      if (!gone.has(stored)) yield { stored, content: await this.#parts.resources.open(stored) };
+      const content = gone.has(stored) ? undefined : await this.#parts.resources.open(stored);
+      if (content !== undefined) yield { stored, content };
     }
   }
 

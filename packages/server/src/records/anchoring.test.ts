@@ -119,3 +119,23 @@ describe('R-REC-5 a changed copy is noticed', () => {
     expect(answer.text).not.toContain('8867-4');
   });
 });
+
+describe('R-REC-5 what is erased while an answer is on its way', () => {
+  it('is left out of it, and the rest comes', async () => {
+    node = await startRecordsNode();
+    await node.import(bundleOf([patientOf('p'), ...['a', 'b', 'c'].map((id) => observationOf(id, 'p'))]));
+    const { resources } = node.records();
+    const open = resources.open.bind(resources);
+    const erasing = vi.spyOn(resources, 'open').mockImplementation(async (stored) => {
+      if (stored.id === 'b') await resources.erase(stored);
+      return await open(stored);
+    });
+    const token = await node.token({ kind: 'patient', id: 'p' });
+    const answer = await node.fhir('/Observation?patient=p', { token });
+    expect([answer.status, JSON.stringify(answer.body).includes('"b"')]).toEqual([200, false]);
+    expect((await node.fhir('/Observation/b', { token })).status).toBe(404);
+    expect(erasing).toHaveBeenCalled();
+    erasing.mockRestore();
+    expect((await node.fhir('/Observation/c', { token })).status).toBe(200);
+  });
+});

@@ -351,11 +351,21 @@ export class ResourceStore {
 
   /**
    * Reads what a version says, and checks it against the commitment that stands on the ledger: only the consent gate
-   * calls this, after it decided and recorded. Throws `recordDamaged` and the vault's errors.
+   * calls this, after it decided and recorded. Undefined for what was erased since it was found. Throws `recordDamaged`
+   * and the vault's errors.
    */
-  async open(stored: StoredResource): Promise<StoredContent> {
-    const opened = unframe(await this.#vault.readRecord(stored.record, stored.blob));
-    const { contentCommitment: commitment, contentSalt: salt } = stored;
+  async open(stored: StoredResource): Promise<StoredContent | undefined> {
+    try {
+      return await this.#read(stored);
+    } catch (error) {
+      const row = this.#store.get('SELECT erased FROM resources WHERE record = ?', stored.record);
+      if (Number(row?.erased) === 1) return undefined;
+      throw error;
+    }
+  }
+
+  async #read({ record, blob, contentCommitment: commitment, contentSalt: salt }: StoredResource) {
+    const opened = unframe(await this.#vault.readRecord(record, blob));
     if (!verifyCommitment({ commitment, salt }, opened.content)) throw recordError('recordDamaged');
     return opened;
   }
