@@ -118,9 +118,11 @@ export class RealNode {
       }, startMsMax);
       child.stdout?.on('data', (data: Buffer) => {
         text += data.toString();
-        if (!text.includes('\n')) return;
+        const end = text.indexOf('\n');
+        if (end < 0) return;
         clearTimeout(timer);
-        const { url: found } = JSON.parse(text) as { url?: string };
+        // A node that ends soon after may have said why behind it.
+        const { url: found } = JSON.parse(text.slice(0, end)) as { url?: string };
         if (found === undefined) reject(new Error(`the node did not start: ${text}`));
         else resolve(found);
       });
