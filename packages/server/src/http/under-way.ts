@@ -14,7 +14,9 @@ export class UnderWay {
 
   constructor(http: FastifyInstance) {
     this.#http = http;
-    http.addHook('onRequest', (_request, { raw }, done) => {
+    http.addHook('onRequest', (request, { raw }, done) => {
+      // Who has hung up already gets no answer, and nothing would tell of its end.
+      if (request.raw.socket.destroyed) return done();
       this.#requests += 1;
       raw.once('close', () => this.#ended());
       done();
