@@ -3,6 +3,7 @@ import { ApiError } from '@salus/api';
 import { proofErrors, errors as protocolErrors, SalusError } from '@salus/protocol';
 import { NodeErrorCodes, NodeFault, nodeErrors } from '@salus/server';
 import type { Command } from 'commander';
+import { networkErrors } from './network/errors.ts';
 import { walletErrors } from './wallet/errors.ts';
 
 /** 0: done, and what was checked is in order. 1: it failed, or is not in order. 2: the command line is wrong. */
@@ -78,6 +79,8 @@ function systemProblem(error: Error): CliProblem {
   return ofTable(723, 'The command failed', 'Run it again with another input, or report it.', error.message);
 }
 
+const errorTables = [protocolErrors, proofErrors, walletErrors, networkErrors];
+
 /** Whatever went wrong as one kind of answer: stable code, and what to do next. */
 export function problemOfError(error: unknown): CliProblem {
   if (error instanceof ApiError) {
@@ -89,7 +92,7 @@ export function problemOfError(error: unknown): CliProblem {
     return ofTable(error.code, entry?.name ?? error.name, entry?.advice ?? '', error.message);
   }
   if (error instanceof SalusError) {
-    const entry = protocolErrors.get(error.code) ?? proofErrors.get(error.code) ?? walletErrors.get(error.code);
+    const entry = errorTables.map((table) => table.get(error.code)).find((one) => one !== undefined);
     return ofTable(error.code, entry?.name ?? error.name, entry?.advice ?? error.message, error.message);
   }
   return systemProblem(error instanceof Error ? error : new Error(String(error)));

@@ -8,9 +8,13 @@ export const portsPerMember = 10;
 /** A process that ends is started again after this, twice as long after each time it ended early. */
 export const restartDelayMsMin = 200;
 export const restartDelayMsMax = 5_000;
+/** A member that its operator stopped is looked at so often, whether it may run again. */
+export const heldLookMs = 250;
 /** A process that ran so long did not end early. */
 export const settledMs = 10_000;
 export const stopWaitMsMax = 20_000;
+/** Longest that is waited for members that were started. */
+export const readyWaitMsMax = 120_000;
 export const logFileBytesMax = 16 * 1024 * 1024;
 /** Longest path of a Unix socket that every system takes. */
 export const socketPathCharsMax = 100;

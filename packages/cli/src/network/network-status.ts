@@ -6,8 +6,10 @@ import { memberUrl, trustAuthority } from './addresses.ts';
 import { cometHomeOf } from './comet-home.ts';
 import { statusTimeoutMs } from './limits.ts';
 import type { Network, NetworkMember } from './network-directory.ts';
-import { memberPidFile } from './run-network.ts';
-import { runningPid } from './supervised-process.ts';
+import { isSupervised, memberPidFile } from './run-network.ts';
+import { stoppedSinceMs } from './stop-mark.ts';
+import { lastEnd, runningPid } from './supervised-process.ts';
+import { powerOf, type SigningValidator, type VotingPower, validatorAddress, validatorsAt } from './voting-power.ts';
 
 export type MemberStatus = {
   slug: string;
@@ -31,11 +33,21 @@ export type MemberStatus = {
   faults?: (Omit<ValidatorFault, 'validator'> & { seenBy: string })[];
   /** Keys and certificates that end soon, as this member sees it. */
   expiring?: Expiring[];
+  /** Since when its operator has had it stopped (RFC 3339); it is ended in order then, and that is no problem. */
+  stopped?: string;
   /** What does not answer, or does not fit. */
   problem?: string;
 };
 
-export type NetworkStatus = { chain: string; ok: boolean; members: MemberStatus[] };
+export type NetworkStatus = {
+  chain: string;
+  /** Whether `salus network start` runs here. */
+  supervised: boolean;
+  ok: boolean;
+  /** Absent where no CometBFT answers. */
+  power?: VotingPower;
+  members: MemberStatus[];
+};
 
 type CometStatus = {
   node_info: { version: string; network: string };
@@ -85,32 +97,52 @@ export function directoryProblem({ dataDir }: NetworkMember, chain: string): str
   }
 }
 
+/** What a process says that does not answer; `pidFile` of one that is started again when it ends. */
+function silence(what: string, reason: unknown, pidFile: string | undefined): string {
+  if (reason instanceof Stranger) return `what answers at the port of ${what} is not of this network`;
+  const end = pidFile === undefined ? undefined : lastEnd(pidFile);
+  if (end === undefined) return `${what} does not answer`;
+  return `${what} ended by itself (${end.how}) at ${new Date(end.atMs).toISOString()} and is started again`;
+}
+
 type Seen = { status: MemberStatus; faults: readonly ValidatorFault[] };
+
+export function cometPidFile({ dataDir }: Pick<NetworkMember, 'dataDir'>): string {
+  return join(cometHomeOf(dataDir), 'comet.pid');
+}
 
 async function memberStatus(member: NetworkMember, { host, chain }: Network): Promise<Seen> {
   const { slug, dataDir, ports } = member;
-  trustAuthority(dirname(dataDir));
+  const dir = dirname(dataDir);
+  trustAuthority(dir);
   const url = memberUrl({ host }, member);
-  const home = cometHomeOf(dataDir);
-  const status: MemberStatus = {
-    slug,
-    url,
-    pid: runningPid(memberPidFile(member), dataDir),
-    cometPid: runningPid(join(home, 'comet.pid'), home),
-  };
+  const pid = runningPid(memberPidFile(member), dataDir);
+  const cometPid = runningPid(cometPidFile(member), cometHomeOf(dataDir));
+  const status: MemberStatus = { slug, url, pid, cometPid };
   const atDirectory = directoryProblem(member, chain);
   const problems = atDirectory === undefined ? [] : [atDirectory];
-  const silent = (what: string, reason: unknown, log: string): string =>
-    reason instanceof Stranger
-      ? `what answers at the port of ${what} is not of this network`
-      : `${what} does not answer${atDirectory === undefined ? `: see ${log}` : ''}`;
+  const see = (log: string): string => (atDirectory === undefined ? `: see ${slug}/${log}` : '');
   const [node, comet] = await Promise.allSettled([nodeStatus(url, chain), cometStatus(ports.rpc, chain)]);
+  const since = stoppedSinceMs(member);
+  if (since !== undefined && [node, comet].every(({ status: answer }) => answer === 'rejected')) {
+    status.stopped = new Date(since).toISOString();
+    if (pid !== undefined || cometPid !== undefined) {
+      status.problem = `its operator stopped it, and it still runs: salus network stop ${slug}`;
+    }
+    return { status, faults: [] };
+  }
   if (node.status === 'fulfilled') {
     const { height, appHash, blockTimeMs, expiring } = node.value;
     Object.assign(status, { height, appHash, blockTimeMs, expiring });
-  } else problems.push(silent('the node', node.reason, `${slug}/member.log`));
+  } else {
+    const watched = isSupervised(dir) ? memberPidFile(member) : undefined;
+    problems.push(silence('the node', node.reason, watched) + see('member.log'));
+  }
   if (comet.status === 'fulfilled') status.comet = comet.value;
-  else problems.push(silent('its CometBFT', comet.reason, `${slug}/comet/comet.log`));
+  else {
+    const watched = pid === undefined ? undefined : cometPidFile(member);
+    problems.push(silence('its CometBFT', comet.reason, watched) + see('comet/comet.log'));
+  }
   if (problems.length > 0) status.problem = problems.join('; ');
   return { status, faults: (node.status === 'fulfilled' && node.value.faults) || [] };
 }
@@ -145,7 +177,29 @@ async function compareRoots(all: readonly MemberStatus[]): Promise<void> {
   last.problem = last.problem === undefined ? found : `${last.problem}; ${found}`;
 }
 
-/** What every member says of itself and of the others. `ok` where all answer, none catches up, and states agree. */
+async function votingPower({ members }: Network, all: readonly MemberStatus[]): Promise<VotingPower | undefined> {
+  const known = new Map<string, boolean>();
+  let validators: SigningValidator[] | undefined;
+  for (const [index, member] of members.entries()) {
+    const { comet } = all[index] ?? {};
+    const address = comet?.address ?? validatorAddress(member.dataDir);
+    // Whom its operator has just stopped may answer for a moment.
+    const isThere = comet?.isCatchingUp === false && stoppedSinceMs(member) === undefined;
+    if (address !== undefined) known.set(address, isThere);
+    if (comet !== undefined) validators ??= await validatorsAt(member.ports.rpc).catch(() => undefined);
+  }
+  return validators && powerOf(validators, known);
+}
+
+/** Runs as it should, or is ended as its operator said. */
+export function isInOrder({ problem, comet, stopped }: MemberStatus): boolean {
+  return problem === undefined && (stopped !== undefined || comet?.isCatchingUp === false);
+}
+
+/**
+ * What every member says of itself and of the others. `ok` where all answer that their operator did not stop, none catches
+ * up, states agree, and the voting power that is there decides blocks.
+ */
 export async function networkStatus(network: Network): Promise<NetworkStatus> {
   const { chain, members } = network;
   const seen = await Promise.all(members.map((member) => memberStatus(member, network)));
@@ -157,6 +211,10 @@ export async function networkStatus(network: Network): Promise<NetworkStatus> {
     );
     if (faults.length > 0) status.faults = faults;
   }
-  const ok = all.every(({ problem, comet }) => problem === undefined && comet?.isCatchingUp === false);
-  return { chain, ok, members: all };
+  const power = await votingPower(network, all);
+  const isRunning = all.some(({ stopped }) => stopped === undefined);
+  const isEnough = power === undefined || power.there >= power.needed;
+  const ok = isRunning && isEnough && all.every(isInOrder);
+  const supervised = members.some(({ dataDir }) => isSupervised(dirname(dataDir)));
+  return { chain, supervised, ok, ...(power && { power }), members: all };
 }

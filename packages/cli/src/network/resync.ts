@@ -28,9 +28,6 @@ const hostDefault = '127.0.0.1';
 const unsignedBlocks = 10;
 
 const missingText = 'Its directory is missing or not complete: bring it back with `salus restore` first.';
-const supervisedText =
-  'What `salus network start` runs is started again when it ends, so that no single member of it can be stopped: end the ' +
-  'network, run two other members with `salus start --engine cometbft`, then resync this one.';
 const handedOverText = 'This chain began on another engine: take a snapshot of the others (--from snapshot).';
 
 export const resyncSources = ['blocks', 'snapshot'] as const;
@@ -85,7 +82,7 @@ export async function prepareResync(
 ): Promise<Trust> {
   const { dataDir } = member;
   if (runningPid(memberPidFile(member), dataDir) !== undefined) {
-    throw new NodeFault(NodeErrorCodes.networkRunning, supervisedText);
+    throw new NodeFault(NodeErrorCodes.networkRunning, `${member.slug} runs.`);
   }
   if (!existsSync(configFile(dataDir))) throw new NodeFault(NodeErrorCodes.memberUnready, missingText);
   // A member that was started by itself has no process id anywhere: its lock says that it runs.

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { NodeErrorCodes, NodeFault } from '@salus/server';
 import { connectionFlags } from './addresses.ts';
 import type { Network, NetworkMember } from './network-directory.ts';
+import { stoppedSinceMs } from './stop-mark.ts';
 import { endProcess, runningPid, SupervisedProcess } from './supervised-process.ts';
 
 const mainFile = fileURLToPath(new URL('../main.ts', import.meta.url));
@@ -15,6 +16,11 @@ const supervisorMark = 'network';
 
 export function supervisorPidFile(dir: string): string {
   return join(dir, 'supervisor.pid');
+}
+
+/** Whether `salus network start` runs in this directory. */
+export function isSupervised(dir: string): boolean {
+  return runningPid(supervisorPidFile(dir), supervisorMark) !== undefined;
 }
 
 /** Holds the id of the process that `salus start` became; its CometBFT's is beside it. */
@@ -32,6 +38,7 @@ export function memberProcess(member: NetworkMember, host: string): SupervisedPr
       args: [mainFile, 'start', ...flags, '--log-level', 'info'],
       logFile: join(dataDir, 'member.log'),
       pidFile: memberPidFile(member),
+      isHeld: () => stoppedSinceMs(member) !== undefined,
     },
     dataDir,
   );
@@ -41,10 +48,10 @@ export interface RunningNetwork {
   stop(): Promise<void>;
 }
 
-/** Starts every member as processes of its own and starts again what ends, until it is stopped. */
+/** Starts every member as processes of its own and starts again what ends, until it is stopped; not whom its operator stopped. */
 export async function runNetwork(dir: string, network: Network): Promise<RunningNetwork> {
   const pidFile = supervisorPidFile(dir);
-  if (runningPid(pidFile, supervisorMark) !== undefined) throw new NodeFault(NodeErrorCodes.networkRunning);
+  if (isSupervised(dir)) throw new NodeFault(NodeErrorCodes.networkRunning);
   writeFileSync(pidFile, String(process.pid));
   const processes = network.members.map((member) => memberProcess(member, network.host));
   await Promise.all(processes.map((one) => one.start()));
@@ -60,7 +67,7 @@ export async function runNetwork(dir: string, network: Network): Promise<Running
 export async function stopNetwork(dir: string, network: Network): Promise<number> {
   let ended = 0;
   const supervisor = existsSync(supervisorPidFile(dir)) ? Number(readFileSync(supervisorPidFile(dir), 'utf8')) : 0;
-  if (supervisor > 0 && runningPid(supervisorPidFile(dir), supervisorMark) !== undefined) {
+  if (supervisor > 0 && isSupervised(dir)) {
     await endProcess(supervisor, supervisorMark, stopNetworkWaitMsMax);
     ended += 1;
   }

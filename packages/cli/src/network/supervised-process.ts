@@ -1,6 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { logFileBytesMax, restartDelayMsMax, restartDelayMsMin, settledMs, stopWaitMsMax } from './limits.ts';
+import {
+  heldLookMs,
+  logFileBytesMax,
+  restartDelayMsMax,
+  restartDelayMsMin,
+  settledMs,
+  stopWaitMsMax,
+} from './limits.ts';
 
 export type ProcessPlan = {
   command: string;
@@ -10,7 +17,12 @@ export type ProcessPlan = {
   /** Holds the process id while it runs. */
   pidFile: string;
   env?: NodeJS.ProcessEnv;
+  /** Whether it is to stay ended for now; looked at before each start. */
+  isHeld?: () => boolean;
 };
+
+/** How a process ended that nobody had told to. */
+export type Ended = { atMs: number; how: string };
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const pollMs = 20;
@@ -39,6 +51,20 @@ export function runningPid(pidFile: string, mark: string): number | undefined {
   return Number.isInteger(pid) && pid > 0 && isRunning(pid, mark) ? pid : undefined;
 }
 
+function endedFile(pidFile: string): string {
+  return pidFile.replace(/(\.pid)?$/, '.ended.json');
+}
+
+/** How the process of a pid file ended last, where nobody had told it to; undefined once it was stopped in order. */
+export function lastEnd(pidFile: string): Ended | undefined {
+  try {
+    const { atMs, how } = JSON.parse(readFileSync(endedFile(pidFile), 'utf8')) as Partial<Ended>;
+    return typeof atMs === 'number' && typeof how === 'string' ? { atMs, how } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Asks a process to end, makes it after a while, and waits until it is gone. */
 export async function endProcess(pid: number, mark: string, waitMs = stopWaitMsMax): Promise<void> {
   const until = performance.now() + waitMs;
@@ -58,7 +84,6 @@ export class SupervisedProcess {
   #delayMs = restartDelayMsMin;
   #timer: NodeJS.Timeout | undefined;
   #isStopping = false;
-  restarts = 0;
 
   /** `mark`: an argument that no other process of this kind has. */
   constructor(plan: ProcessPlan, mark: string) {
@@ -74,7 +99,9 @@ export class SupervisedProcess {
   async start(): Promise<void> {
     const orphan = runningPid(this.#plan.pidFile, this.#mark);
     if (orphan !== undefined) await endProcess(orphan, this.#mark);
-    if (!this.#isStopping) this.#spawn();
+    if (this.#isStopping) return;
+    if (this.#isHeld()) this.#spawnAfter(heldLookMs);
+    else this.#spawn();
   }
 
   async stop(): Promise<void> {
@@ -88,7 +115,18 @@ export class SupervisedProcess {
       await exited;
       clearTimeout(hard);
     }
-    rmSync(this.#plan.pidFile, { force: true });
+    this.#forget();
+  }
+
+  #isHeld(): boolean {
+    return this.#plan.isHeld?.() === true;
+  }
+
+  /** Nothing runs, and nobody wonders why. */
+  #forget(): void {
+    const { pidFile } = this.#plan;
+    rmSync(pidFile, { force: true });
+    rmSync(endedFile(pidFile), { force: true });
   }
 
   #spawn(): void {
@@ -102,8 +140,8 @@ export class SupervisedProcess {
     if (log !== undefined) closeSync(log);
     this.#child = child;
     this.#notePid(child);
-    child.once('error', () => this.#ended());
-    child.once('exit', () => this.#ended());
+    child.once('error', ({ message }) => this.#ended(message));
+    child.once('exit', (code, signal) => this.#ended(signal ?? `exit code ${code}`));
   }
 
   /** Undefined where the disk takes no file: that must not end whoever watches, and with it all other members. */
@@ -117,25 +155,48 @@ export class SupervisedProcess {
     }
   }
 
-  /** Again later where the disk is full. */
+  /** Again later where the disk is full. Who holds it looks for the id after that: one of the two ends what runs. */
   #notePid(child: ChildProcess): void {
     if (child.pid === undefined || this.#child !== child || this.#isStopping) return;
     try {
       writeFileSync(this.#plan.pidFile, String(child.pid));
     } catch {
       setTimeout(() => this.#notePid(child), restartDelayMsMax).unref();
+      return;
+    }
+    if (this.#isHeld()) child.kill('SIGTERM');
+  }
+
+  #noteEnd(how: string): void {
+    try {
+      writeFileSync(endedFile(this.#plan.pidFile), JSON.stringify({ atMs: Date.now(), how }));
+    } catch {
+      // A full disk: that it does not run is seen without.
     }
   }
 
-  #ended(): void {
+  #ended(how: string): void {
     this.#child = undefined;
     if (this.#isStopping || this.#timer) return;
+    if (this.#isHeld()) {
+      this.#delayMs = restartDelayMsMin;
+      this.#forget();
+      this.#spawnAfter(heldLookMs);
+      return;
+    }
+    this.#noteEnd(how);
     const wasSettled = performance.now() - this.#startedMs >= settledMs;
     this.#delayMs = wasSettled ? restartDelayMsMin : Math.min(2 * this.#delayMs, restartDelayMsMax);
+    this.#spawnAfter(this.#delayMs);
+  }
+
+  /** Not before nobody holds it. */
+  #spawnAfter(delayMs: number): void {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.restarts += 1;
-      if (!this.#isStopping) this.#spawn();
-    }, this.#delayMs);
+      if (this.#isStopping) return;
+      if (this.#isHeld()) this.#spawnAfter(heldLookMs);
+      else this.#spawn();
+    }, delayMs);
   }
 }

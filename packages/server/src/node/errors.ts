@@ -202,7 +202,13 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     },
   ],
   [745, { name: 'networkMissing', advice: 'Create one with `salus network init`, or name its directory with --dir.' }],
-  [746, { name: 'networkRunning', advice: 'End it first with `salus network stop`.' }],
+  [
+    746,
+    {
+      name: 'networkRunning',
+      advice: 'End it first with `salus network stop`; `salus network stop MEMBER` ends one alone.',
+    },
+  ],
   [
     747,
     {
