@@ -187,7 +187,7 @@ describe('R-LED-6 R-PPL-5 a new member', () => {
     const plain = join(parent, 'plain');
     expect(await joining(plain, 'clinic-7', files.anchor, ['--host', '0.0.0.0'])).toMatchObject({ code: 716 });
     const proxied = ['--endpoint', 'https://clinic-7.example'];
-    expect(await joining(plain, 'clinic-7', files.anchor, [...proxied, '--tls', '--host', '::'])).toMatchObject({
+    expect(await joining(plain, 'clinic-7', files.anchor, [...proxied, '--tls', '--host', '0.0.0.0'])).toMatchObject({
       stage: 'requested',
       endpoint: expect.stringMatching(/^https:\/\/clinic-7\.example\/#sha256-[\w-]{43}$/),
     });

@@ -1,9 +1,10 @@
 import { resolve } from 'node:path';
 import { ApiError } from '@salus/api';
+import { createKernel } from '@salus/contracts';
 import { proofErrors, errors as protocolErrors, SalusError } from '@salus/protocol';
 import { NodeErrorCodes, NodeFault, nodeErrors } from '@salus/server';
 import type { Command } from 'commander';
-import { networkErrors } from './network/errors.ts';
+import { NetworkErrorCodes, networkErrors } from './network/errors.ts';
 import { walletErrors } from './wallet/errors.ts';
 
 /** 0: done, and what was checked is in order. 1: it failed, or is not in order. 2: the command line is wrong. */
@@ -43,11 +44,17 @@ export function usageFault(detail: string): NodeFault {
   return new NodeFault(NodeErrorCodes.inputInvalid, detail);
 }
 
-function ofTable(code: number, name: string, advice: string, detail?: string): CliProblem {
-  // What a fault says ends with its advice, which has a place of its own.
-  const said = detail?.replace(advice, '').trim() ?? '';
-  const more = said === '' ? {} : { detail: said };
-  return { type: `urn:salus:error:${code}`, title: words(name), code, advice, ...more };
+/** What a fault says beyond its title and its advice, which have places of their own: `name: what is wrong; advice`. */
+function saidBeyond(title: string, advice: string, said = ''): { detail?: string } {
+  const rest = said.replace(advice, '').trim();
+  const [, name = '', text = ''] = /^(\w+):\s*(.*?);?$/s.exec(rest) ?? [];
+  const detail = words(name) === title ? text : rest;
+  return detail === '' ? {} : { detail };
+}
+
+function ofTable(code: number, name: string, advice: string, said?: string): CliProblem {
+  const title = words(name);
+  return { type: `urn:salus:error:${code}`, title, code, advice, ...saidBeyond(title, advice, said) };
 }
 
 /** What the operating system says, by its own names. */
@@ -67,11 +74,18 @@ function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }
 
+/** Node's names for a certificate that nobody vouches for, of another name or time. */
+const certificateFaults = /_CERT_|^CERT_|LEAF_SIGNATURE|SELF_SIGNED|ERR_TLS_/;
+
 function systemProblem(error: Error): CliProblem {
   // Whatever goes wrong below HTTP is this one error, with the reason as its cause.
   const cause = error.cause;
   if (error instanceof TypeError && error.message === 'fetch failed') {
     const why = codeOf(cause) || (cause instanceof Error ? cause.message : '');
+    if (certificateFaults.test(why)) {
+      const code = NetworkErrorCodes.certificateUnknown;
+      return ofTable(code, 'No certificate that is believed', networkErrors.get(code)?.advice ?? '', why);
+    }
     return ofTable(720, 'No node answers there', 'Start one with `salus demo`, or give its address with --url.', why);
   }
   const known = systemProblems[codeOf(error)] ?? systemProblems[codeOf(cause)];
@@ -85,14 +99,15 @@ const errorTables = [protocolErrors, proofErrors, walletErrors, networkErrors];
 export function problemOfError(error: unknown): CliProblem {
   if (error instanceof ApiError) {
     const { type, title, code, advice, detail } = error.problem;
-    return { type, title, code, advice, ...(detail === undefined ? {} : { detail }) };
+    return { type, title, code, advice, ...saidBeyond(title, advice, detail) };
   }
   if (error instanceof NodeFault) {
     const entry = nodeErrors.get(error.code);
     return ofTable(error.code, entry?.name ?? error.name, entry?.advice ?? '', error.message);
   }
   if (error instanceof SalusError) {
-    const entry = errorTables.map((table) => table.get(error.code)).find((one) => one !== undefined);
+    const known = errorTables.map((table) => table.get(error.code)).find((one) => one !== undefined);
+    const entry = known ?? createKernel().error(error.code);
     return ofTable(error.code, entry?.name ?? error.name, entry?.advice ?? error.message, error.message);
   }
   return systemProblem(error instanceof Error ? error : new Error(String(error)));

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { MemberClass } from '@salus/contracts';
+import { identity, type MemberClass } from '@salus/contracts';
 import { ed25519PublicKey, toBase64url } from '@salus/protocol';
 import { readSeed } from '@salus/server';
 import { type Command, Option } from 'commander';
@@ -11,6 +11,7 @@ import { invitationOf } from '../network/invitation.ts';
 import { type JoinReport, joinNetwork } from '../network/join.ts';
 import { basePortDefault, portMax, portMin } from '../network/limits.ts';
 import { readNetwork } from '../network/network-directory.ts';
+import { checkNewcomer, checkPlacement } from '../network/placement.ts';
 
 interface JoinCommandOptions extends GlobalOptions {
   invitation: string;
@@ -86,7 +87,7 @@ function addJoining(program: Command, cli: Cli): void {
     .requiredOption('--anchor <file>', 'from somebody you trust')
     .requiredOption('--slug <slug>', 'short name of the organisation')
     .requiredOption('--name <name>', 'its name')
-    .requiredOption('--role <role>', 'what it is: hospital, clinic, payer …')
+    .addOption(new Option('--role <role>', 'what it is').choices(identity.organisationRoles).makeOptionMandatory())
     .addOption(new Option('--class <class>', 'whose side it votes with').choices(classes).makeOptionMandatory())
     .option(
       '--base-port <port>',
@@ -110,6 +111,9 @@ function addJoining(program: Command, cli: Cli): void {
     )
     .action(
       cli.action<JoinCommandOptions, []>(async (options) => {
+        const { slug, name, endpoint, basePort, host } = options;
+        checkNewcomer({ slug, name, endpoint });
+        checkPlacement({ members: 1, basePort, host });
         const report = await joinNetwork(options);
         return { value: report, text: textOf(report, options.data, options.host) };
       }),

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { isIPv6 } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createClient } from '@salus/api';
 import type { KeySpec, MemberClass } from '@salus/contracts';
@@ -97,7 +96,8 @@ type Plan = {
 const planFormat = 'salus-join/1';
 const requestFormat = 'salus-join-request/1';
 const seedBytes = 32;
-const anyHosts = ['0.0.0.0', '::'];
+/** Listened on, and nowhere to reach a node at. */
+const anyHost = '0.0.0.0';
 
 /** What the ledger says, proven under the anchor by whichever member answers first. */
 async function proven(nodes: readonly string[], anchor: string, key: string): Promise<CborValue | undefined> {
@@ -156,9 +156,9 @@ function addressOf(
   const refuse = (what: string): never => {
     throw new NodeFault(NodeErrorCodes.inputInvalid, what);
   };
-  if (endpoint === undefined && anyHosts.includes(host)) refuse('Say with --endpoint where others reach this node.');
+  if (endpoint === undefined && host === anyHost) refuse('Say with --endpoint where others reach this node.');
   const scheme = isCertified ? 'https' : 'http';
-  const address = endpoint ?? `${scheme}://${isIPv6(host) ? `[${host}]` : host}:${portsOf(basePort, 0).http}`;
+  const address = endpoint ?? `${scheme}://${host}:${portsOf(basePort, 0).http}`;
   if (!URL.canParse(address)) refuse('--endpoint is no address.');
   const { protocol, hash, hostname } = new URL(address);
   if (isCertified && (protocol !== 'https:' || hash !== '')) refuse('--tls takes an --endpoint with https and no pin.');

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { genesisMembers, openDirectory } from '@salus/server';
@@ -72,5 +72,56 @@ describe('R-PPL-5 a network that could never run', () => {
     expect(await run(args, { ...quiet, err: (text) => void told.push(text) })).toBe(1);
     expect(told.join('\n')).toContain('A network is there already');
     expect(readFileSync(join(dir, 'network.json'), 'utf8')).toBe(before);
+  });
+});
+
+describe('R-PPL-5 a member that could never join', () => {
+  const dir = join(scratch, 'joining');
+  const told: string[] = [];
+  const quiet = { out: (text: string): void => void told.push(text), err: (): void => undefined };
+  const given: Record<string, string> = {
+    '--invitation': join(scratch, 'none.json'),
+    '--anchor': join(scratch, 'none.json'),
+    '--slug': 'clinic-5',
+    '--name': 'Clinic 5',
+    '--role': 'clinic',
+    '--class': 'provider',
+  };
+
+  async function refusal(change: Record<string, string>): Promise<[exit: number, code: number, detail: string]> {
+    told.length = 0;
+    const options = Object.entries({ ...given, ...change }).flat();
+    const exit = await run(['network', 'join', '--data', dir, '--json', ...options], quiet);
+    const { code, detail = '', title } = JSON.parse(told.join('')) as { code: number; detail?: string; title: string };
+    return [exit, code, `${title} ${detail}`];
+  }
+
+  test.each([
+    ['a slug that leads elsewhere', { '--slug': '../other' }, '--slug'],
+    ['a slug with capital letters', { '--slug': 'Clinic' }, '--slug'],
+    ['a slug that begins with a dash', { '--slug': '-clinic' }, '--slug'],
+    ['a slug that is too long', { '--slug': 'a'.repeat(41) }, '--slug'],
+    ['no name', { '--name': ' ' }, '--name'],
+    ['a name that is too long', { '--name': 'a'.repeat(121) }, '--name'],
+    ['an address that is too long', { '--endpoint': `https://${'a'.repeat(193)}` }, '--endpoint'],
+    ['a role that is none', { '--role': 'doctor' }, '--role'],
+    ['ports above the last', { '--base-port': '65534' }, '65536'],
+    ['a host that is none', { '--host': 'a b' }, 'a b'],
+    ['a host of IPv6', { '--host': '::' }, '::'],
+  ])('%s', async (_what, change, named) => {
+    const [exit, code, said] = await refusal(change);
+    expect([exit, code]).toEqual([2, 716]);
+    expect(said).toContain(named);
+    expect(readdirSync(scratch).filter((name) => name.startsWith('joining'))).toEqual([]);
+  });
+
+  test('whatever else is wrong comes after that', async () => {
+    const fits = {
+      '--slug': 'a'.repeat(40),
+      '--name': 'a'.repeat(120),
+      '--base-port': '65533',
+      '--role': 'publicHealth',
+    };
+    expect((await refusal(fits)).slice(0, 2)).toEqual([1, 721]);
   });
 });

@@ -1,8 +1,10 @@
+import { endpointLengthMax, nameLengthMax, slugPattern } from '@salus/contracts';
 import { usageFault } from '../cli.ts';
 import { portMax, portsPerMember } from './limits.ts';
 
 /** Ports that a member takes of those that it has. */
 const portsUsed = 3;
+const slugForm = new RegExp(slugPattern);
 const nameCharsMax = 253;
 /** An IPv4 address or a name of DNS; containers' names may have an underscore. IPv6 would need brackets in addresses. */
 const label = '[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?';
@@ -36,4 +38,19 @@ export function checkChainName(chain: string): void {
       '--chain takes 1 to 50 letters, digits, dots, dashes and underscores, the first a letter or digit.',
     );
   }
+}
+
+/**
+ * Refuses, before any key is made, what the ledger would refuse when the organisation is registered. The slug names files too:
+ * what is none must not lead out of the directory.
+ */
+export function checkNewcomer({ slug, name, endpoint = '' }: { slug: string; name: string; endpoint?: string }): void {
+  if (!slugForm.test(slug)) {
+    throw usageFault('--slug takes 1 to 40 small letters, digits and dashes, the first a letter or digit.');
+  }
+  if (name.trim() === '' || name.length > nameLengthMax) {
+    throw usageFault(`--name takes 1 to ${nameLengthMax} characters.`);
+  }
+  if (endpoint.length > endpointLengthMax)
+    throw usageFault(`--endpoint takes at most ${endpointLengthMax} characters.`);
 }

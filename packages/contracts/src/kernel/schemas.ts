@@ -17,7 +17,8 @@ export const Id128Schema = Type.String({ pattern: '^[A-Za-z0-9_-]{21}[AQgw]$', m
 export const KeyNameSchema = Type.String({ pattern: '^[a-z0-9-]{1,16}$', maxLength: 16 });
 /** A code of a standard's value set or of a rule set. */
 export const CodeSchema = Type.String({ pattern: '^[A-Za-z0-9_.:-]{1,40}$', maxLength: codeLengthMax });
-export const SlugSchema = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,39}$', maxLength: 40 });
+export const slugPattern = '^[a-z0-9][a-z0-9-]{0,39}$';
+export const SlugSchema = Type.String({ pattern: slugPattern, maxLength: 40 });
 /** Milliseconds since 1970. */
 export const TimeMsSchema = Type.Integer({ minimum: 0, maximum: timeMsMax });
 export const CountSchema = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
