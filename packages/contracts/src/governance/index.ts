@@ -41,6 +41,7 @@ export const governanceContract: Contract = {
 };
 
 export type { Change, ValidatorChange } from './changes.ts';
+export { isAnnounced } from './effects.ts';
 export * from './errors.ts';
 export * from './packs/usa.ts';
 export * from './parameters.ts';
@@ -65,7 +66,7 @@ export type {
   Validator,
   ValidatorUpdate,
 } from './state.ts';
-export type { ClassTally, ProposalStatus, Tally } from './tally.ts';
+export type { ClassTally, ProposalStatus, Standing, Tally, Voter } from './tally.ts';
 export { announcedSet, signingValidators, validatorDelayBlocks, validatorUpdates } from './validators.ts';
 export { type ChangeKind, changeKinds, type VotingRules } from './voting-rules.ts';
 export { type KeyWarning, keyWarnings } from './warnings.ts';

@@ -26,7 +26,17 @@ import {
   versionsPrefix,
   votingRulesKey,
 } from './state.ts';
-import { isSuspendedMember, type ProposalStatus, statusOf, type Tally, tallyOf } from './tally.ts';
+import {
+  isSuspendedMember,
+  type ProposalStatus,
+  type Standing,
+  standingOf,
+  statusOf,
+  type Tally,
+  tallyOf,
+  type Voter,
+  votersOf,
+} from './tally.ts';
 import { type ChangeKind, initialVotingRules, type VotingRules } from './voting-rules.ts';
 
 export function member(reader: StateReader, did: Did): Member | undefined {
@@ -83,6 +93,18 @@ export function proposalStatus(reader: StateReader, n: number, nowMs: number): P
 export function proposalTally(reader: StateReader, n: number, nowMs: number): Tally | undefined {
   const found = proposal(reader, n);
   return found && tallyOf(reader, n, found, nowMs);
+}
+
+/** How far the vote on a proposal is, and what would come of it if voting ended now. */
+export function proposalStanding(reader: StateReader, n: number, nowMs: number): Standing | undefined {
+  const found = proposal(reader, n);
+  return found && standingOf(found, tallyOf(reader, n, found, nowMs));
+}
+
+/** Who may vote on a proposal, and did; those that are suspended or removed only where they did. */
+export function proposalVoters(reader: StateReader, n: number, nowMs: number): Voter[] {
+  const found = proposal(reader, n);
+  return found ? votersOf(reader, n, found, nowMs) : [];
 }
 
 /** A member's ballot, the last one that it cast. */

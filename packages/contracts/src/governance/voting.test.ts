@@ -11,8 +11,10 @@ import {
   members,
   membersOfClass,
   parameter,
+  proposalStanding,
   proposalStatus,
   proposalTally,
+  proposalVoters,
   votingRules,
 } from './queries.ts';
 import { initialVotingRules } from './voting-rules.ts';
@@ -42,6 +44,7 @@ function newcomer(assembly: Assembly, label: string) {
 
 /** Four equal validators may become three. */
 const threeValidators = { validatorsMin: 3, validatorMemberPowerPerMilleMax: 334 };
+const standing = ({ ledger }: Assembly, n: number) => proposalStanding(ledger.reader(), n, ledger.timeMs);
 const status = (assembly: Assembly, n: number) => proposalStatus(assembly.ledger.reader(), n, assembly.ledger.timeMs);
 
 describe('R-LED-6 proposals: votes by class decide', () => {
@@ -68,12 +71,57 @@ describe('R-LED-6 proposals: votes by class decide', () => {
     }
     expect(status(assembly, 0)).toBe('open');
     expect(assembly.execute(opened)).toBe('notAdopted');
+    expect(standing(assembly, 0)?.outcome).toBe(outcome);
     assembly.ledger.advance(votingMs);
     expect(status(assembly, 0)).toBe(outcome);
     expect(assembly.execute(opened)).toBe(outcome === 'adopted' ? 'accepted' : 'notAdopted');
     const value = outcome === 'adopted' ? 120_000 : 1_800_000;
     expect(parameter(assembly.ledger.reader(), 'requestTimeoutMs')).toBe(value);
     expect(assembly.ledger.problems()).toEqual([]);
+  });
+
+  it('says before the end how many members and classes are there, and how many are needed', () => {
+    const assembly = new Assembly();
+    const opened = assembly.propose(timeout(120_000));
+    const before = { electorate: 5, voted: 0, quorum: 3, classes: 4, approvingNeeded: 3, vetoingMax: 1 };
+    expect(standing(assembly, 0)).toEqual({ ...before, approving: [], vetoing: [], outcome: 'rejected' });
+    for (const voter of [hospital, payer]) assembly.vote(opened, voter, 'yes');
+    assembly.vote(opened, clinic, 'abstain');
+    expect(standing(assembly, 0)).toMatchObject({ voted: 3, approving: ['payer', 'provider'], outcome: 'rejected' });
+    assembly.vote(opened, regulator, 'yes');
+    expect(standing(assembly, 0)).toMatchObject({ voted: 4, outcome: 'adopted' });
+    assembly.vote(opened, patients, 'veto');
+    const vetoed = { voted: 5, vetoing: ['patientRepresentatives'], outcome: 'vetoed' };
+    expect(standing(assembly, 0)).toMatchObject(vetoed);
+    const voters = proposalVoters(assembly.ledger.reader(), 0, assembly.ledger.timeMs);
+    expect(voters.map(({ did, ballot, counts }) => [did, ballot?.choice, counts])).toEqual([
+      [hospital.did, 'yes', true],
+      [clinic.did, 'abstain', true],
+      [payer.did, 'yes', true],
+      [regulator.did, 'yes', true],
+      [patients.did, 'veto', true],
+    ]);
+  });
+
+  it('names those who may vote: not whom it is about, not who came later, and no absent ones that did not', () => {
+    const assembly = new Assembly();
+    const opened = assembly.propose(about('suspend', clinic));
+    const voted = (): [string, string | undefined, boolean][] =>
+      proposalVoters(assembly.ledger.reader(), 0, assembly.ledger.timeMs).map(({ did, ballot, counts }) => [
+        did,
+        ballot?.choice,
+        counts,
+      ]);
+    expect(voted().map(([did]) => did)).toEqual([hospital, payer, regulator, patients].map(({ did }) => did));
+    expect(proposalVoters(assembly.ledger.reader(), 7, 0)).toEqual([]);
+    expect(standing(assembly, 7)).toBeUndefined();
+    assembly.vote(opened, payer, 'yes');
+    assembly.ledger.accept(
+      [{ type: 'governance/suspendInEmergency', member: payer.did, reason }],
+      [regulator, patients],
+    );
+    expect(voted()).toContainEqual([payer.did, 'yes', false]);
+    expect(standing(assembly, 0)?.voted).toBe(0);
   });
 
   it('counts one ballot of a member, the last one before the deadline', () => {
