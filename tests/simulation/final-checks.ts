@@ -7,6 +7,7 @@ import {
   verifyReceipt,
 } from '@salus/protocol';
 import type { Member } from './member.ts';
+import { runs } from './network.ts';
 import type { Random } from './random.ts';
 import type { Simulation } from './simulation.ts';
 import { SimulationFailure } from './trace.ts';
@@ -39,15 +40,16 @@ export class FinalChecks {
     throw new SimulationFailure(message);
   }
 
-  /** Every decided transaction is found by its hash, at its place. */
+  /** Every decided transaction that ran is found by its hash, at its place; no other is found there. */
   #checkPresence(member: Member): void {
     const { network } = this.#simulation;
     const base = member.baseHeight;
-    for (const { height, hashes } of network.chain) {
+    for (const { height, hashes, unfit } of network.chain.slice(base)) {
       for (const [index, hash] of hashes.entries()) {
-        const place = height <= base ? { height, index } : member.application?.state.place(hash);
-        if (place?.height !== height || place.index !== index)
-          this.#fail(`${member.name} lost ${hash} of block ${height}`);
+        const place = member.application?.state.place(hash);
+        const isThere = place?.height === height && place.index === index;
+        if (isThere === unfit.has(index))
+          this.#fail(`${member.name} ${isThere ? 'lists' : 'lost'} ${hash} of block ${height}`);
       }
     }
   }
@@ -74,10 +76,10 @@ export class FinalChecks {
     const { network, embedded } = this.#simulation;
     const { ledger } = embedded;
     if (!ledger) this.#fail('the embedded engine is not there');
-    const filled = network.chain.filter(({ hashes }) => hashes.length > 0);
+    const filled = network.chain.filter(runs);
     for (let count = 0; count < receiptsCount; count += 1) {
-      const { height, hashes } = random.pick(filled);
-      const hash = random.pick(hashes);
+      const { height, hashes, unfit } = random.pick(filled);
+      const hash = random.pick(hashes.filter((_hash, index) => !unfit.has(index)));
       const report = verifyReceipt(await ledger.receipt(hash), ledger.anchor());
       const isOfIt = report.height === height && report.transaction?.hash === hash;
       if (!isOfIt) this.#fail(`the receipt of ${hash} in block ${height} is of something else`);

@@ -5,7 +5,6 @@ import { AbciApplication, type CommittedTransactions } from '../../packages/ledg
 import type { AbciHandler, AbciResponse } from '../../packages/ledger/src/comet/connection.ts';
 import {
   ResponseApplySnapshotChunk_Result as ApplyResult,
-  CheckTxType,
   ResponseOfferSnapshot_Result as OfferResult,
   ResponseProcessProposal_ProposalStatus as ProposalStatus,
 } from '../../packages/ledger/src/comet/generated/tendermint/abci/types_pb.ts';
@@ -164,17 +163,13 @@ export class Member {
     this.#wake();
   }
 
-  /** What waits is checked again after each block, as CometBFT does with `recheck`. */
-  async #recheck(): Promise<void> {
-    for (const [hash, tx] of [...this.mempool]) {
-      const answer = await this.ask('checkTx', { tx, type: CheckTxType.RECHECK });
-      if (answer?.code !== 0) this.mempool.delete(hash);
-    }
-  }
-
   async checkTx(hash: string, tx: Uint8Array): Promise<number | undefined> {
+    const before = this.height ?? 0;
     const answer = await this.ask('checkTx', { tx });
-    if (answer?.code === 0) this.mempool.set(hash, tx);
+    // CometBFT checks nothing while it takes a block: what the block has does not come in behind it.
+    const since = this.#parts.network.chain.slice(before, this.height ?? before);
+    const isGone = since.some(({ hashes }) => hashes.includes(hash));
+    if (answer?.code === 0 && !isGone) this.mempool.set(hash, tx);
     return answer?.code;
   }
 
@@ -260,7 +255,6 @@ export class Member {
     this.height = height;
     this.acknowledged = Math.max(this.acknowledged, height);
     network.committed(this, height);
-    await this.#recheck();
   }
 
   #committed({ hashes }: CommittedTransactions): void {

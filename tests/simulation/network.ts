@@ -6,15 +6,22 @@ import type { Member } from './member.ts';
 import type { Random } from './random.ts';
 import { SimulationFailure, type Trace } from './trace.ts';
 
-export type Decided = { height: number; timeMs: number; txs: Uint8Array[]; hashes: string[] };
+/** `unfit`: places of what does not run. */
+export type Decided = { height: number; timeMs: number; txs: Uint8Array[]; hashes: string[]; unfit: Set<number> };
+type Proposed = Pick<Decided, 'height' | 'timeMs' | 'txs'>;
 /** What every member must answer to a block. */
-export type Outcome = { codes: number[]; appHash: string; results: string; updates: string };
+/** `ran`: of the results of what ran. */
+export type Outcome = { codes: number[]; appHash: string; results: string; ran: string; updates: string };
+type Made = Pick<Outcome, 'appHash' | 'ran'>;
 
 /** What looks at the chain from outside; throws where something is wrong. */
 export type Observer = {
   /** Whether each of these transactions may stand in the next block. */
   mayStand(height: number, timeMs: number, txs: readonly Uint8Array[]): boolean;
-  decided(block: Decided): void;
+  /** Whether one of them has run in a block, so that whoever has that block refuses it. */
+  haveRun(txs: readonly Uint8Array[]): boolean;
+  /** What of it does not run. */
+  decided(block: Omit<Decided, 'unfit'>): Set<number>;
   /** The first member's answer to a block. */
   answered(block: Decided, outcome: Outcome): void;
   /** The first member's state is that after the block. */
@@ -38,6 +45,8 @@ const answerMsMax = 1_500;
 const catchUpMs = 400;
 const resendMs = 900;
 
+/** Whether anything of the block changes state, so that another one has to prove it. */
+export const runs = ({ txs, unfit }: Decided): boolean => txs.length > unfit.size;
 const hashOf = (bytes: Uint8Array): string => sha256Hex(bytes);
 
 /**
@@ -63,7 +72,7 @@ export class Network {
   #firstCommitted = 0;
   #onBlock: (() => void)[] = [];
   readonly #snapshots = new Map<number, string>();
-  readonly #waitingRoots = new Map<number, Pick<Outcome, 'appHash' | 'results'>>();
+  readonly #waitingRoots = new Map<number, Made>();
 
   constructor(clock: SimulatedClock, random: Random, trace: Trace) {
     this.#clock = clock;
@@ -126,12 +135,13 @@ export class Network {
   /** The same root at the same height, of the same results. */
   embeddedMade(height: number, appHash: string, results: readonly string[]): void {
     const known = this.outcomes[height - 1];
-    if (!known) this.#waitingRoots.set(height, { appHash, results: sha256Hex(results.join('\n')) });
-    else this.#compareEmbedded(height, known, { appHash, results: sha256Hex(results.join('\n')) });
+    const made = { appHash, ran: sha256Hex(results.join('\n')) };
+    if (!known) this.#waitingRoots.set(height, made);
+    else this.#compareEmbedded(height, known, made);
   }
 
-  #compareEmbedded(height: number, known: Outcome, made: Pick<Outcome, 'appHash' | 'results'>): void {
-    if (known.appHash === made.appHash && known.results === made.results) return;
+  #compareEmbedded(height: number, known: Outcome, made: Made): void {
+    if (known.appHash === made.appHash && known.ran === made.ran) return;
     this.embeddedFailed(new SimulationFailure(`another root or result at ${height} than the others have`));
   }
 
@@ -139,9 +149,11 @@ export class Network {
     this.trace.note(member.name, event, JSON.stringify(fields));
     if (event === 'snapshot-made') this.#compareSnapshot(member, Number(fields.height));
     if (event !== 'transaction-unfit') return;
-    const hash = this.decided(Number(fields.height)).hashes[Number(fields.index)] ?? '';
+    const { hashes, unfit } = this.decided(Number(fields.height));
+    if (unfit.has(Number(fields.index))) return;
+    const hash = hashes[Number(fields.index)] ?? '';
     const transaction = this.#observer?.describe(hash) ?? hash;
-    this.fail(`${member.name} found an unfit transaction in a decided block: ${transaction}`);
+    this.fail(`${member.name} did not run a transaction of a decided block: ${transaction}`);
   }
 
   /** A new member fetches chunks of one snapshot from all others: they must be the same bytes. */
@@ -176,6 +188,7 @@ export class Network {
       codes,
       appHash: toHex(answer.appHash),
       results: sha256Hex(results.join('\n')),
+      ran: sha256Hex(results.filter((_result, index) => !block.unfit.has(index)).join('\n')),
       updates: updates.sort().join('\n'),
     };
     this.trace.note(member.name, 'finalized', height, outcome.appHash, outcome.results, outcome.updates);
@@ -252,7 +265,7 @@ export class Network {
   }
 
   async #decideForever(): Promise<void> {
-    let locked: Omit<Decided, 'hashes'> | undefined;
+    let locked: Proposed | undefined;
     for (let round = 0; !this.isEnded; ) {
       await this.dark;
       await this.#clock.sleep(pollMs);
@@ -281,7 +294,7 @@ export class Network {
   /** As CometBFT with `create_empty_blocks_interval`: for transactions, for a proof of the last block, or by time. */
   #isDue(present: readonly Member[]): boolean {
     const last = this.chain.at(-1);
-    if (!last || last.txs.length > 0) return true;
+    if (!last || runs(last)) return true;
     if (present.some(({ mempool }) => mempool.size > 0)) return true;
     return this.#timeOf(present) - last.timeMs >= heartbeatMs;
   }
@@ -292,16 +305,13 @@ export class Network {
     return Math.max(this.lastTimeMs() + 1, times[Math.floor(times.length / 2)] ?? 0);
   }
 
-  async #propose(
-    proposer: Member,
-    present: readonly Member[],
-    height: number,
-  ): Promise<Omit<Decided, 'hashes'> | undefined> {
+  async #propose(proposer: Member, present: readonly Member[], height: number): Promise<Proposed | undefined> {
     if (!present.includes(proposer)) return undefined;
     const timeMs = this.#timeOf(present);
     const txs = await this.#within(proposer.propose(height, timeMs));
     if (!txs) return undefined;
-    const isDue = txs.length > 0 || this.chain.at(-1)?.txs.length !== 0;
+    const last = this.chain.at(-1);
+    const isDue = txs.length > 0 || !last || runs(last);
     if (!isDue && timeMs - this.lastTimeMs() < heartbeatMs) return undefined;
     return { height, timeMs, txs: this.#random.chance(this.weather.wrongProposalChance) ? this.#wrong(txs) : txs };
   }
@@ -317,8 +327,9 @@ export class Network {
   }
 
   /** More than two thirds of all members, whoever is there. */
-  async #isAccepted({ height, timeMs, txs }: Omit<Decided, 'hashes'>, present: readonly Member[]): Promise<boolean> {
+  async #isAccepted({ height, timeMs, txs }: Proposed, present: readonly Member[]): Promise<boolean> {
     const fits = this.#observer?.mayStand(height, timeMs, txs) ?? true;
+    const haveRun = this.#observer?.haveRun(txs) ?? false;
     const votes = await Promise.all(
       present.map(async (member) => {
         if (this.#random.chance(this.weather.lossChance)) return undefined;
@@ -326,7 +337,9 @@ export class Network {
         if (!member.isAt(height - 1)) return undefined;
         const vote = await this.#within(member.accepts(height, timeMs, txs));
         this.trace.note(member.name, 'votes', height, String(vote));
-        if (vote !== undefined && vote !== fits) {
+        // Whoever began with a snapshot does not know what the blocks before it have.
+        const isUnknown = haveRun && member.baseHeight > 0;
+        if (vote !== undefined && vote !== fits && !isUnknown) {
           this.fail(`${member.name} ${vote ? 'accepts' : 'refuses'} a proposal for ${height}; the model does not`);
         }
         return vote;
@@ -340,12 +353,12 @@ export class Network {
     return Promise.race([answer, this.#clock.sleep(answerMsMax).then(() => undefined)]);
   }
 
-  #decide({ height, timeMs, txs }: Omit<Decided, 'hashes'>): void {
-    const block = { height, timeMs, txs, hashes: txs.map(hashOf) };
+  #decide({ height, timeMs, txs }: Proposed): void {
+    const hashes = txs.map(hashOf);
+    const unfit = this.#observer?.decided({ height, timeMs, txs, hashes }) ?? new Set<number>();
     this.#turn += 1;
-    this.chain.push(block);
-    this.trace.note('decided', height, timeMs, ...block.hashes);
-    this.#observer?.decided(block);
+    this.chain.push({ height, timeMs, txs, hashes, unfit });
+    this.trace.note('decided', height, timeMs, ...hashes);
     for (const member of this.#members) {
       if (this.#random.chance(this.weather.lossChance)) continue;
       this.#clock.after(this.#random.unit() * this.weather.delayMsMax, () => {

@@ -9,7 +9,7 @@ import { FinalChecks } from './final-checks.ts';
 import { Member } from './member.ts';
 import { Model } from './model/model.ts';
 import { mount, useRandom } from './native.ts';
-import { Network } from './network.ts';
+import { Network, runs } from './network.ts';
 import { KeyRing } from './people.ts';
 import { Random } from './random.ts';
 import { SimulationFailure, Trace } from './trace.ts';
@@ -181,7 +181,8 @@ class Simulation {
 
   #isAtRest(): boolean {
     const height = this.network.height();
-    const isQuiet = this.network.chain.at(-1)?.txs.length === 0;
+    const last = this.network.chain.at(-1);
+    const isQuiet = last !== undefined && !runs(last);
     const isEverybody = this.members.every((member) => member.height === height && member.mempool.size === 0);
     return isQuiet && isEverybody && this.embedded.height === height;
   }

@@ -4,7 +4,7 @@ import { LedgerErrorCodes } from '../../packages/ledger/src/errors.ts';
 import { sha256Hex } from './digest.ts';
 import type { Member } from './member.ts';
 import { Comparison, type Read } from './model/compare.ts';
-import type { Model, Sent } from './model/model.ts';
+import { type Model, type Sent, unfitCode } from './model/model.ts';
 import type { Decided, Network, Observer, Outcome } from './network.ts';
 
 /** The clock went on while a signature was being verified. */
@@ -26,6 +26,7 @@ export class Watcher implements Observer {
   readonly #sent = new Map<string, Sent>();
   readonly #comparison: Comparison;
   readonly #ids = new Set<string>();
+  readonly #ran = new Set<string>();
   #predicted: number[][] = [];
 
   constructor(model: Model, network: Network, decode: (stored: Uint8Array) => unknown) {
@@ -40,21 +41,31 @@ export class Watcher implements Observer {
   }
 
   mayStand(height: number, timeMs: number, txs: readonly Uint8Array[]): boolean {
-    return this.model.mayStand(
-      txs.map((tx) => this.#sent.get(sha256Hex(tx))),
-      timeMs,
-      height,
+    return (
+      this.model.mayStand(
+        txs.map((tx) => this.#sent.get(sha256Hex(tx))),
+        timeMs,
+        height,
+      ) && !this.haveRun(txs)
     );
   }
 
-  decided({ height, timeMs, hashes }: Decided): void {
+  haveRun(txs: readonly Uint8Array[]): boolean {
+    return txs.some((tx) => this.#ran.has(sha256Hex(tx)));
+  }
+
+  decided({ height, timeMs, hashes }: Omit<Decided, 'unfit'>): Set<number> {
     const transactions = hashes.map((hash) => this.#sent.get(hash) as Sent);
-    for (const { signatures, id, validUntilMs } of transactions) {
+    this.#predicted = this.model.advance(transactions, timeMs, height);
+    const unfit = this.#predicted.flatMap((reasons, index) => (reasons.includes(unfitCode) ? [index] : []));
+    for (const [index, { signatures, id, validUntilMs }] of transactions.entries()) {
+      if (unfit.includes(index)) continue;
       const name = `${signatures[0]?.did} ${id} ${Math.floor(validUntilMs / 60_000)}`;
       if (this.#ids.has(name)) this.#network.fail(`an id came twice, in block ${height}`);
       this.#ids.add(name);
+      this.#ran.add(hashes[index] as string);
     }
-    this.#predicted = this.model.advance(transactions, timeMs, height);
+    return new Set(unfit);
   }
 
   answered({ height, hashes }: Decided, { codes, updates }: Outcome): void {

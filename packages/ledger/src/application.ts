@@ -15,9 +15,16 @@ export interface Application {
   info(): ApplicationInfo;
   /** Whether a transaction may wait for a block. */
   checkTx(transaction: VerifiedTransaction, block: BlockPosition): CheckResult;
-  /** Executes the candidates on the present state and keeps those that may stand in a block. */
-  prepareProposal(candidates: readonly VerifiedTransaction[], block: BlockPosition): PreparedProposal;
-  /** Whether every transaction of a block that somebody else proposed may stand in it. */
+  /**
+   * Executes the candidates on the present state and keeps those that may stand in a block; behind them up to `unfitMax`
+   * of those that can run no more, so that they leave the mempools (ADR 13).
+   */
+  prepareProposal(
+    candidates: readonly VerifiedTransaction[],
+    block: BlockPosition,
+    unfitMax?: number,
+  ): PreparedProposal;
+  /** Whether a block that somebody else proposed may stand: what cannot run there may leave, and not too many do. */
   processProposal(transactions: readonly VerifiedTransaction[], block: BlockPosition): boolean;
   /** Executes a decided block; readers see it after its commit only. */
   finalizeBlock(transactions: readonly VerifiedTransaction[], block: BlockPosition): FinalizedBlock;
@@ -39,6 +46,8 @@ export type FinalizedBlock = {
   /** Redo: absolute values of what changed, undefined for removed keys. */
   writes: ReadonlyMap<string, Uint8Array | undefined>;
   replayIds: readonly { minute: number; id: string; bytes: Uint8Array }[];
+  /** By place why a transaction did not run. Its result is `transactionUnfit`, and no index has it. */
+  unfit: ReadonlyMap<number, CheckResult>;
 };
 
 /** A state key as of `height`: the header of `height` + 1 says `appHash`, under which `proof` verifies (ICS-23). */

@@ -11,6 +11,7 @@ import { equalBytes, fromHex, toHex, type Validator } from '@salus/protocol';
 import { ChainCheck } from './chain-check.ts';
 import { type DirectoryInfo, logStart } from './directory.ts';
 import { genesisTip } from './embedded/block-builder.ts';
+import { LedgerErrorCodes } from './errors.ts';
 import { treeUpperLevels } from './limits.ts';
 import { decodeRecord } from './log/record.ts';
 import { type LogScan, scanLog } from './log/segment.ts';
@@ -43,12 +44,13 @@ export function examine(patient: Patient): Report {
     scanLog(scan, logStart(base), ({ height, payload, location }) => {
       if (height > head.height) return;
       if (height === base?.height) return check.beginAfter(decodeRecord(payload));
-      const { hashes } = check.check(decodeRecord(payload));
+      const { hashes, results } = check.check(decodeRecord(payload));
       const known = state.location(height);
       if (known?.segment !== location.segment || known.offset !== location.offset) {
         problems.push(`block ${height}: the index has it elsewhere`);
       }
       for (const [index, hash] of hashes.entries()) {
+        if (results[index]?.code === LedgerErrorCodes.transactionUnfit) continue;
         const place = state.place(toHex(hash));
         if (place?.height !== height || place.index !== index) {
           problems.push(`block ${height}: transaction ${index} is not in the index`);

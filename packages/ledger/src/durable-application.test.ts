@@ -76,6 +76,13 @@ describe('R-LED-2 DurableApplication', () => {
     expect([accepted.length, [...refused.keys()]]).toEqual([2, [1]]);
     expect(application.processProposal(accepted, position)).toBe(true);
     expect(application.processProposal(candidates, position)).toBe(false);
+    // Whatever may leave through a block, the same bytes stand there once.
+    expect(
+      application.processProposal(
+        [one, one].map((bytes) => verified(application, bytes)),
+        position,
+      ),
+    ).toBe(false);
     const root = application.finalizeBlock(accepted, position).appHash;
     expect(application.query('kernel/chain').appHash).toEqual(root);
     await application.commit();

@@ -15,7 +15,7 @@ import { ledgerError } from './errors.ts';
 import { Flusher } from './flusher.ts';
 import { lookUpKey } from './key-lookup.ts';
 import type { Head } from './ledger.ts';
-import { unflushedEntriesMax } from './limits.ts';
+import { unfitTransactionsMax, unflushedEntriesMax } from './limits.ts';
 import { encodeResults, resultJson } from './log/block-codec.ts';
 import type { BlockLog } from './log/block-log.ts';
 import { encodeRecord } from './log/record.ts';
@@ -120,7 +120,7 @@ export class DurableApplication {
 
   /** ABCI PrepareProposal. Sizes are the caller's business: candidates are tried in their order. */
   prepareProposal(candidates: readonly VerifiedTransaction[], block: BlockPosition): PreparedProposal {
-    return this.#machine.prepareProposal(candidates, block);
+    return this.#machine.prepareProposal(candidates, block, unfitTransactionsMax);
   }
 
   /** ABCI ProcessProposal. */

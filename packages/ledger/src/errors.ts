@@ -35,6 +35,7 @@ export const LedgerErrorCodes = {
   snapshotUnknown: 455,
   snapshotBusy: 456,
   snapshotNotNow: 457,
+  transactionUnfit: 466,
 } as const;
 
 export type LedgerErrorName = keyof typeof LedgerErrorCodes;
@@ -78,6 +79,7 @@ const ADVICE: Record<LedgerErrorName, string> = {
   snapshotUnknown: 'there is no such snapshot or chunk here; ask which there are',
   snapshotBusy: 'a snapshot is being made already; wait for it',
   snapshotNotNow: 'no snapshot can be made of this state; make one after the next transaction',
+  transactionUnfit: 'this block has the transaction as refused: it could not run there and changed nothing',
 };
 
 export function ledgerError(name: LedgerErrorName, detail?: string, options?: ErrorOptions): SalusError {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { kernelErrors } from '@salus/contracts';
 import { toHex } from '@salus/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DurableApplication } from './index.ts';
+import { DurableApplication, LedgerErrorCodes } from './index.ts';
 import { verified } from './testing/blocks.ts';
 import { makeKernel, makeNetwork, stampTransaction } from './testing/fixture.ts';
 
@@ -48,8 +48,13 @@ describe('R-LED-2 keys of signatures', () => {
     const transaction = verified(application, bytes);
     expect(application.checkTx(transaction).code).toBe(kernelErrors.signerNotActive.code);
     const at = { height: 1, blockTimeMs: nowMs };
-    expect(application.prepareProposal([transaction], at).accepted).toEqual([]);
-    expect(application.processProposal([transaction], at)).toBe(false);
+    const { appHash } = application.info();
+    expect(application.prepareProposal([transaction], at).accepted).toEqual([transaction]);
+    expect(application.processProposal([transaction], at)).toBe(true);
+    // It leaves the mempools through the block, which does nothing for it.
+    const { results, ...block } = application.finalizeBlock([transaction], at);
+    expect(results).toMatchObject([{ code: LedgerErrorCodes.transactionUnfit, events: [] }]);
+    expect([block.appHash, block.writes.size, block.replayIds]).toEqual([appHash, 0, []]);
     await application.close();
   });
 });

@@ -3,6 +3,8 @@
 /** A block closes at this size; one transaction larger than it still gets a block of its own. */
 export const blockBytesMax = 1024 * 1024;
 export const blockTransactionsMax = 500;
+/** Transactions that can run no more and leave the mempools of several members through one block. */
+export const unfitTransactionsMax = 500;
 /** Under load a block waits this long for company: fewer signatures, headers and syncs per transaction. */
 export const blockGatherMs = 6;
 /** With this many waiting a block is made at once. */

@@ -3,13 +3,16 @@ import {
   type BlockResult,
   type CheckResult,
   type Kernel,
+  kernelErrors,
   type ReplayId,
   replayIdOf,
   type TransactionResult,
   type VerifiedTransaction,
 } from '@salus/contracts';
-import { equalBytes, type SmtProof, toHex } from '@salus/protocol';
+import { equalBytes, resultData, type SmtProof, toHex } from '@salus/protocol';
 import type { Application, ApplicationInfo, BlockPosition, FinalizedBlock, PreparedProposal } from './application.ts';
+import { ledgerError } from './errors.ts';
+import { unfitTransactionsMax } from './limits.ts';
 import type { IndexedTransaction } from './state/layer.ts';
 import type { StateStore } from './state/state-store.ts';
 import type { StateTree } from './tree/state-tree.ts';
@@ -39,25 +42,31 @@ export class StateMachine implements Application {
     return this.#info;
   }
 
-  checkTx({ tx }: VerifiedTransaction, block: BlockPosition): CheckResult {
-    return this.#kernel.checkTransaction(tx, this.#state.execution, this.#context(block));
+  checkTx(transaction: VerifiedTransaction, block: BlockPosition): CheckResult {
+    return this.#kernel.checkTransaction(transaction, this.#state.execution, this.#context(block));
   }
 
-  prepareProposal(candidates: readonly VerifiedTransaction[], block: BlockPosition): PreparedProposal {
+  prepareProposal(candidates: readonly VerifiedTransaction[], block: BlockPosition, unfitMax = 0): PreparedProposal {
     const refused = new Map<number, CheckResult>();
-    let places = candidates.map((_candidate, index) => index);
+    let fit = candidates.map((_candidate, index) => index);
+    const leaving: number[] = [];
     for (;;) {
-      const accepted = places.map((place) => candidates[place] as VerifiedTransaction);
+      const accepted = [...fit, ...leaving].map((place) => candidates[place] as VerifiedTransaction);
       const result = this.#kernel.executeBlock(accepted, this.#state.execution, this.#context(block));
-      const unfit = unfitForBlock(accepted, result);
+      const unfit = unfitForBlock(accepted, result).filter((index) => index < fit.length);
       if (unfit.length === 0) {
         this.#prepared = { transactions: accepted, block, result };
         return { accepted, refused };
       }
       // The others run again without them: they may have moved up a place.
-      for (const index of unfit) refused.set(places[index] as number, result.results[index] as TransactionResult);
+      for (const index of unfit) {
+        const [place, why] = [fit[index] as number, result.results[index] as TransactionResult];
+        const hasRoom = leaving.length < unfitMax;
+        if (hasRoom && mayLeave(accepted, result, index) && !this.#hasRun(accepted[index])) leaving.push(place);
+        else refused.set(place, why);
+      }
       const gone = new Set(unfit);
-      places = places.filter((_place, index) => !gone.has(index));
+      fit = fit.filter((_place, index) => !gone.has(index));
     }
   }
 
@@ -65,11 +74,14 @@ export class StateMachine implements Application {
     // Whoever proposed it has just executed it.
     const result = this.#execute(transactions, block);
     this.#prepared = { transactions, block, result };
-    return unfitForBlock(transactions, result).length === 0;
+    const haveRun = unfitForBlock(transactions, result).some((index) => this.#hasRun(transactions[index]));
+    return isFitting(transactions, result) && !haveRun;
   }
 
   finalizeBlock(transactions: readonly VerifiedTransaction[], block: BlockPosition): FinalizedBlock {
-    const { results, writes, replayIds } = this.#execute(transactions, block);
+    const executed = this.#execute(transactions, block);
+    const { writes, replayIds } = executed;
+    const { results, unfit } = settled(transactions, executed);
     const buckets = this.#tree.update(writes);
     const appHash = buckets.size > 0 ? this.#tree.root() : this.#info.appHash;
     if (buckets.size > 0) this.#changedHeight = block.height;
@@ -81,9 +93,11 @@ export class StateMachine implements Application {
       writes,
       buckets,
       replayIds,
-      transactions: transactions.map(({ tx }, index) => indexed(tx, results[index], block.height, index)),
+      transactions: transactions.flatMap(({ tx }, index) => {
+        return unfit.has(index) ? [] : [indexed(tx, results[index], block.height, index)];
+      }),
     });
-    return { results, appHash, writes, replayIds };
+    return { results, appHash, writes, replayIds, unfit };
   }
 
   /** Height of the last block that changed the state; no block after it did. */
@@ -108,6 +122,14 @@ export class StateMachine implements Application {
     return this.#kernel.executeBlock(transactions, this.#state.execution, this.#context(block));
   }
 
+  /**
+   * What an earlier block has run stands in no later one as refused. No correct member would propose it: it left the mempools
+   * with its block. A member that began with a snapshot knows it of the blocks since.
+   */
+  #hasRun(transaction: VerifiedTransaction | undefined): boolean {
+    return transaction !== undefined && this.#state.place(toHex(transaction.tx.hash)) !== undefined;
+  }
+
   #context({ height, blockTimeMs }: BlockPosition): BlockContext {
     return { chain: this.#info.chain, height, blockTimeMs };
   }
@@ -125,12 +147,12 @@ function isSame(left: VerifiedTransaction, right: VerifiedTransaction): boolean 
 }
 
 /**
- * Places of the transactions that used no id: the kernel found their form, time, signers or id wrong, so that they
- * stand in no block. A contract's refusal is a result and stands in the block.
+ * Places of the transactions that used no id: the kernel found their form, time, signers or id wrong, so that they did
+ * not run. A contract's refusal is a result of having run.
  */
-export function unfitForBlock(
+function unfitForBlock(
   transactions: readonly VerifiedTransaction[],
-  result: { readonly replayIds: readonly Pick<ReplayId, 'bytes'>[] },
+  result: { readonly replayIds: readonly ReplayId[] },
 ): number[] {
   if (result.replayIds.length === transactions.length) return [];
   const unfit: number[] = [];
@@ -141,6 +163,41 @@ export function unfitForBlock(
     else unfit.push(index);
   }
   return unfit;
+}
+
+/**
+ * What CheckTx let in and what cannot run any more leaves the mempools through a block, once. But one whose time is still
+ * to come will run, and one of another chain was never let in.
+ */
+function mayLeave(transactions: readonly VerifiedTransaction[], { results }: BlockResult, index: number): boolean {
+  const { tx } = transactions[index] as VerifiedTransaction;
+  const { code } = results[index] as TransactionResult;
+  if (code === kernelErrors.validityTooLong.code || code === kernelErrors.chainDiffers.code) return false;
+  return transactions.findIndex((other) => equalBytes(other.tx.hash, tx.hash)) === index;
+}
+
+/** Whether a block of several members' consensus may have these: what runs, and a few that leave. */
+export function isFitting(transactions: readonly VerifiedTransaction[], result: BlockResult): boolean {
+  const unfit = unfitForBlock(transactions, result);
+  return unfit.length <= unfitTransactionsMax && unfit.every((index) => mayLeave(transactions, result, index));
+}
+
+/** The same for all that did not run, whatever each member knew of their signers before. */
+function unfitResult(): TransactionResult {
+  const { code, message } = ledgerError('transactionUnfit');
+  return { code, log: message, data: resultData([], []), cost: 0, events: [], outputs: [] };
+}
+
+/** The results that a block has, and why some of its transactions did not run. */
+export function settled(
+  transactions: readonly VerifiedTransaction[],
+  executed: BlockResult,
+): Pick<FinalizedBlock, 'results' | 'unfit'> {
+  const unfit = new Map<number, CheckResult>();
+  for (const index of unfitForBlock(transactions, executed)) unfit.set(index, executed.results[index] as CheckResult);
+  if (unfit.size === 0) return { results: executed.results, unfit };
+  const results = executed.results.map((result, index) => (unfit.has(index) ? unfitResult() : result));
+  return { results, unfit };
 }
 
 /** Whom a transaction is listed under: who signed it, and whom its events name. */

@@ -147,6 +147,11 @@ export class IdentityModel {
       const row = this.key(did, name);
       return row && row.purpose === 'sign' ? row.thumbprint : undefined;
     }
+    return this.carriedMaterialOf(did, name, messages);
+  }
+
+  /** Thumbprint of the key that the messages themselves have for this name, whether or not it still counts. */
+  carriedMaterialOf(did: string, name: string, messages: readonly MessageJson[]): string | undefined {
     for (const message of messages) {
       const carried = this.#carrying(message);
       if (carried?.did !== did) continue;

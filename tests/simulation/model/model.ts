@@ -28,6 +28,8 @@ type GenesisJson = {
   ruleSets: { id: string; version: number; format: string; breakGlassRoles?: string[] }[];
 };
 
+/** What a block has of a transaction that could not run there. */
+export const unfitCode = 466;
 const validityMsMax = 600_000;
 const minuteMs = 60_000;
 
@@ -88,10 +90,13 @@ export class Model {
     this.journal.forget();
   }
 
-  /** Whether its signatures are good under the keys that stand at present, whoever may sign or not. */
+  /** Whether its signatures are good under keys that stand at present or that it carries, whoever may sign or not. */
   isVerifiable({ signatures, messages }: Sent): boolean {
     return signatures.every(({ did, keyName, thumbprint }) => {
-      return thumbprint !== '' && this.identity.materialOf(did, keyName, messages) === thumbprint;
+      if (thumbprint === '') return false;
+      const { identity } = this;
+      const good = [identity.materialOf(did, keyName, messages), identity.carriedMaterialOf(did, keyName, messages)];
+      return good.includes(thumbprint);
     });
   }
 
@@ -103,8 +108,9 @@ export class Model {
     if (validUntilMs <= timeMs) reasons.push(1002);
     if (validUntilMs > timeMs + validityMsMax) reasons.push(1003);
     reasons.push(...messages.flatMap((message) => this.#formReasons(message)));
-    for (const { did, keyName } of signatures) {
+    for (const { did, keyName, thumbprint } of signatures) {
       reasons.push(...this.identity.signingReasons(did, keyName, messages, timeMs));
+      if (this.identity.materialOf(did, keyName, messages) !== thumbprint) reasons.push(1010);
     }
     if (!this.isVerifiable(sent)) reasons.push(0);
     if (this.#used.has(this.#replayRow(sent))) reasons.push(1004);
@@ -150,7 +156,7 @@ export class Model {
     }
   }
 
-  /** Executes one transaction that may stand in the block; the reasons to refuse it, none where it is accepted. */
+  /** Executes one transaction that can run; the reasons to refuse it, none where it is accepted. */
   execute(sent: Sent, timeMs: number, height: number): number[] {
     this.#used.set(this.#replayRow(sent), true);
     const signers = sent.signatures.map(({ did }) => did);
@@ -167,7 +173,10 @@ export class Model {
     return [];
   }
 
-  /** Whether all of them may stand in a block, one after the other; leaves nothing behind. */
+  /**
+   * Whether all of them may stand in a block, one after the other; leaves nothing behind. What cannot run may leave through
+   * it, but neither what only waits for its time nor what is of another chain.
+   */
   mayStand(transactions: readonly (Sent | undefined)[], timeMs: number, height: number): boolean {
     const mark = this.journal.mark();
     const isEach = transactions.every((sent) => sent !== undefined && this.isVerifiable(sent));
@@ -176,17 +185,20 @@ export class Model {
       isEach &&
       isDistinct &&
       transactions.every((sent) => {
-        if (!sent || this.unfitReasons(sent, timeMs).length > 0) return false;
-        this.execute(sent, timeMs, height);
-        return true;
+        if (!sent) return false;
+        const unfit = this.unfitReasons(sent, timeMs);
+        if (unfit.length === 0) this.execute(sent, timeMs, height);
+        return !unfit.includes(1001) && !unfit.includes(1003);
       });
     this.journal.backTo(mark);
     return fits;
   }
 
-  /** Executes a decided block; the reasons of each transaction. */
+  /** Executes a decided block; the reasons of each transaction, `unfitCode` for those that did not run. */
   advance(transactions: readonly Sent[], timeMs: number, height: number): number[][] {
-    const reasons = transactions.map((sent) => this.execute(sent, timeMs, height));
+    const reasons = transactions.map((sent) => {
+      return this.unfitReasons(sent, timeMs).length > 0 ? [unfitCode] : this.execute(sent, timeMs, height);
+    });
     this.height = height;
     this.timeMs = timeMs;
     this.journal.forget();

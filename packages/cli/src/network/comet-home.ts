@@ -142,8 +142,8 @@ function genesisJson({ chain, timeMs, height, appHash, appState, validators }: B
 /**
  * What differs from CometBFT's defaults, and why: no waiting where nothing is to be gained on a fast network (gossip and
  * flush every 5 ms instead of 100), short rounds, so that a member that is away costs tenths of a second, a heartbeat
- * every 15 s, since time is block time, and no index, since the ledger has its own. What waits in the mempool is
- * checked again after each block: what expired there could otherwise never leave it.
+ * every 15 s, since time is block time, and no index, since the ledger has its own. What waits in the mempool is not
+ * checked again after each block: what expired there leaves it through a block as refused (ADR 13).
  */
 function cometConfig({ moniker, ports, host, peers, genesis }: CometHomeOptions): string {
   const isAlone = genesis.validators.length === 1;
@@ -170,7 +170,7 @@ send_rate = ${peerBytesPerSecond}
 recv_rate = ${peerBytesPerSecond}
 
 [mempool]
-recheck = true
+recheck = false
 size = ${mempoolTransactionsMax}
 cache_size = ${mempoolTransactionsMax}
 max_txs_bytes = ${mempoolBytesMax}

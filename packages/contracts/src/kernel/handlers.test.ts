@@ -1,4 +1,4 @@
-import { sha256, toBase64url, toHex, utf8 } from '@salus/protocol';
+import { type ParsedTransaction, sha256, toBase64url, toHex, utf8 } from '@salus/protocol';
 import fc from 'fast-check';
 import { Type } from 'typebox';
 import { describe, expect, it } from 'vitest';
@@ -180,13 +180,14 @@ describe('R-LED-1 kernel: what may enter', () => {
   it('says before the block what it says in the block', () => {
     const ledger = new TestLedger();
     const context = { chain: 'salus-test', height: 1, blockTimeMs: ledger.timeMs };
-    const check = (tx: Parameters<Kernel['checkTransaction']>[0]) =>
-      ledger.kernel.checkTransaction(tx, ledger, context);
+    const check = (tx: ParsedTransaction, { thumbprint } = hospital) =>
+      ledger.kernel.checkTransaction({ tx, keysUsed: [thumbprint] }, ledger, context);
     expect(check(ledger.transaction([stamp('a')], [hospital])).code).toBe(0);
     expect(check(ledger.transaction([stamp('a')], [testParticipant('stranger')])).code).toBe(
       kernelErrors.signerUnknown.code,
     );
     const tx = ledger.transaction([stamp('b')], [hospital]);
+    expect(check(tx, clinic).code).toBe(kernelErrors.signerKeyChanged.code);
     ledger.runBlock([{ tx, keysUsed: [hospital.thumbprint] }]);
     expect(check(tx).code).toBe(kernelErrors.replayed.code);
   });

@@ -122,12 +122,12 @@ export class Kernel {
   }
 
   /** Everything but the handlers: what a node asks before it lets a transaction into a block. */
-  checkTransaction(tx: ParsedTransaction, view: LedgerView, context: BlockContext): CheckResult {
+  checkTransaction({ tx, keysUsed }: VerifiedTransaction, view: LedgerView, context: BlockContext): CheckResult {
     try {
       const reader = this.#reader(view);
       check(!this.#upgradeNeeded(reader, context.height), kernelErrors.versionUnknown);
       this.#checkStateless(tx, context, applicationVersion(reader, context.height));
-      for (const { did, keyName } of tx.signatures) this.#signingKey(reader, did, keyName, tx.payload, context);
+      this.#checkSigners(reader, tx, keysUsed, context);
       const { minute, id } = replayIdOf(tx);
       check(!view.replaySeen(minute, id), kernelErrors.replayed);
       return ACCEPTED;
@@ -250,7 +250,7 @@ export class Kernel {
     transaction.cost = costPerTransactionBase;
     try {
       this.#checkStateless(tx, context, session.version);
-      this.#checkSigners(session, tx, keysUsed, context);
+      this.#checkSigners(transaction.access('kernel'), tx, keysUsed, context);
       session.checkReplay(tx);
     } catch (thrown) {
       return rejected(thrown, transaction.cost);
@@ -268,15 +268,10 @@ export class Kernel {
     }
   }
 
-  #checkSigners(
-    session: BlockSession,
-    tx: ParsedTransaction,
-    keysUsed: readonly string[],
-    context: BlockContext,
-  ): void {
+  #checkSigners(reader: StateReader, tx: ParsedTransaction, keysUsed: readonly string[], context: BlockContext): void {
     check(keysUsed.length === tx.signatures.length, kernelErrors.signaturesMissing);
     for (const [index, { did, keyName }] of tx.signatures.entries()) {
-      const { thumbprint } = this.#signingKey(session.transaction.access('kernel'), did, keyName, tx.payload, context);
+      const { thumbprint } = this.#signingKey(reader, did, keyName, tx.payload, context);
       check(thumbprint === keysUsed[index], kernelErrors.signerKeyChanged);
     }
   }

@@ -80,7 +80,9 @@ describe('R-LED-6 upgrades: behaviour changes at an announced height', () => {
     expect(old.fingerprint()).toBe(before);
     const context = { chain: testGenesis().chain, height, blockTimeMs: old.timeMs };
     const tx = old.transaction([{ type: 'changing/greet' }], [hospital]);
-    expect(old.kernel.error(old.kernel.checkTransaction(tx, old, context).code)?.name).toBe('versionUnknown');
+    expect(old.kernel.error(old.kernel.checkTransaction({ tx, keysUsed: [] }, old, context).code)?.name).toBe(
+      'versionUnknown',
+    );
     expect(say(recent, 'greet')).toBe('good day');
   });
 

@@ -1,6 +1,12 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
-import { governance, stateReader, type TransactionResult, type VerifiedTransaction } from '@salus/contracts';
+import {
+  type CheckResult,
+  governance,
+  stateReader,
+  type TransactionResult,
+  type VerifiedTransaction,
+} from '@salus/contracts';
 import {
   type Did,
   encodeCommitmentProof,
@@ -9,7 +15,6 @@ import {
   handoverHash,
   msOfTimestamp,
   proofKeyOf,
-  resultData,
   SalusError,
   sha256,
   toHex,
@@ -18,7 +23,6 @@ import type { BlockPosition } from '../application.ts';
 import { genesisValidators } from '../directory.ts';
 import type { DurableApplication } from '../durable-application.ts';
 import { type ResultJson, resultJson } from '../log/block-codec.ts';
-import { unfitForBlock } from '../state-machine.ts';
 import { upgradeProblem } from '../upgrade.ts';
 import { type AbciHandler, type AbciLog, type AbciRequest, type AbciResponse, sharedAnswer } from './connection.ts';
 import { cometError } from './errors.ts';
@@ -50,6 +54,8 @@ export type CommittedTransactions = {
   timeMs: number;
   hashes: readonly string[];
   results: readonly ResultJson[];
+  /** By place why a transaction did not run. */
+  unfit: ReadonlyMap<number, CheckResult>;
 };
 
 export type AbciParts = {
@@ -76,8 +82,6 @@ const proofType = 'ics23:smt';
 const statePath = '/state';
 const proposalByteOverhead = 1;
 const varintBits = 7;
-const UNVERIFIED = cometError('transactionUnverified');
-const EMPTY_DATA = resultData([], []);
 const FLUSHED = sharedAnswer({ case: 'flush', value: create(ResponseFlushSchema) });
 /** What most checks answer. */
 const ACCEPTED = sharedAnswer({ case: 'checkTx', value: create(ResponseCheckTxSchema, { gasWanted: 1n }) });
@@ -104,11 +108,6 @@ function unverified(bytes: Uint8Array): VerifiedTransaction {
   return { tx, keysUsed: [] };
 }
 
-function refusedResult(): TransactionResult {
-  const { code, message } = UNVERIFIED;
-  return { code, log: message, data: EMPTY_DATA, cost: 0, events: [], outputs: [] };
-}
-
 function execResult({ code, data, log, cost }: TransactionResult): MessageInitShape<typeof ExecTxResultSchema> {
   return { code, data, log, gasWanted: BigInt(cost), gasUsed: BigInt(cost) };
 }
@@ -125,6 +124,7 @@ export class AbciApplication {
     timeMs: 0,
     hashes: [],
     results: [],
+    unfit: new Map(),
   };
 
   constructor(parts: AbciParts) {
@@ -339,7 +339,7 @@ export class AbciApplication {
     if (verified.length < verdicts.length) return 'a transaction without a good signature';
     if (new Set(verified.map(({ hash }) => hash)).size < verified.length) return 'the same transaction twice';
     const fits = application.processProposal(verified, positionOf(request));
-    return fits ? undefined : 'a transaction that may not stand in this block';
+    return fits ? undefined : 'a transaction that may not stand in this block, or too many that cannot run';
   }
 
   async #finalizeBlock(request: RequestFinalizeBlock): Promise<Answer<'finalizeBlock'>> {
@@ -350,15 +350,10 @@ export class AbciApplication {
       isVerified(verdict) ? verdict : unverified((request.txs[index] as Uint8Array).slice()),
     );
     const { height, blockTimeMs } = positionOf(request);
-    const finalized = application.finalizeBlock(transactions, { height, blockTimeMs });
-    const { results, appHash } = finalized;
-    // Members may have verified it against different keys: what used no id has one result for all.
-    for (const index of unfitForBlock(transactions, finalized)) {
-      log('transaction-unfit', { height, index, code: results[index]?.code ?? 0 });
-      results[index] = refusedResult();
-    }
+    const { results, appHash, unfit } = application.finalizeBlock(transactions, { height, blockTimeMs });
+    for (const [index, { code }] of unfit) log('transaction-unfit', { height, index, code });
     const hashes = transactions.map(({ tx }) => toHex(tx.hash));
-    this.#finalized = { height, timeMs: blockTimeMs, hashes, results };
+    this.#finalized = { height, timeMs: blockTimeMs, hashes, results, unfit };
     const validatorUpdates = this.#validatorUpdates(height);
     return { case: 'finalizeBlock', value: { txResults: results.map(execResult), validatorUpdates, appHash } };
   }

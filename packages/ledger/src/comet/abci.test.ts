@@ -14,6 +14,7 @@ import {
   verifyNonMembership,
 } from '@salus/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LedgerErrorCodes } from '../errors.ts';
 import { AbciClient } from '../testing/abci-client.ts';
 import { makeKernel, makeNetwork, type Network, stampTransaction } from '../testing/fixture.ts';
 import { CometLedger } from './comet-ledger.ts';
@@ -228,14 +229,16 @@ describe('R-LED-2 ABCI: decided blocks', () => {
   it('what has no good signature in a decided block gets a code; the others go on, also after a restart', async () => {
     const [one, two] = await Promise.all(['1', '2'].map((label) => stamp(label)));
     const { txResults } = await finalize(1, [garbage, one!, forged(two!), two!]);
-    const unverified = CometErrorCodes.transactionUnverified;
+    const unverified = LedgerErrorCodes.transactionUnfit;
     expect(txResults.map(({ code }) => code)).toEqual([unverified, 0, unverified, 0]);
     await client.call('commit');
     const { appHash } = ledger.head();
     await reopen();
     expect(ledger.head()).toMatchObject({ height: 1, appHash });
     const hash = createHash('sha256').update(garbage).digest('hex');
-    expect(await ledger.transaction(hash)).toMatchObject({ height: 1, index: 0, code: unverified });
+    expect((await ledger.content(1))?.results[0]).toMatchObject({ code: unverified, events: [] });
+    // Nobody's signature stands behind it: no index says that somebody sent it.
+    expect(await ledger.transaction(hash)).toBeUndefined();
   });
 
   it('gives what is unfit the same result whether its signature was seen before or not', async () => {
@@ -246,7 +249,7 @@ describe('R-LED-2 ABCI: decided blocks', () => {
     await reopen();
     const fresh = (await finalize(2, [used])).txResults[0];
     expect(known).toEqual(fresh);
-    expect(known?.code).toBe(CometErrorCodes.transactionUnverified);
+    expect(known?.code).toBe(LedgerErrorCodes.transactionUnfit);
   });
 });
 

@@ -1,6 +1,6 @@
 import { SalusError } from '@salus/protocol';
 
-/** Stable numbers of the CometBFT engine: 460–479 of the ledger's. A number is never reused for another meaning. */
+/** Stable numbers of the CometBFT engine: 460–479 of the ledger's but 466. A number is never reused for another meaning. */
 export const CometErrorCodes = {
   abciFrameInvalid: 460,
   genesisDiffers: 461,
@@ -8,7 +8,6 @@ export const CometErrorCodes = {
   consensusRefused: 463,
   consensusAnswerInvalid: 464,
   queryInvalid: 465,
-  transactionUnverified: 466,
   undecided: 467,
   stateSyncOnly: 468,
 } as const;
@@ -22,7 +21,6 @@ const ADVICE: Record<CometErrorName, string> = {
   consensusRefused: 'the CometBFT of this member did not take it; send it again in a moment',
   consensusAnswerInvalid: 'the CometBFT of this member answered something else; check its version with salus doctor',
   queryInvalid: 'ask /state with a state key as data, for the latest height',
-  transactionUnverified: 'a transaction in a decided block has no good signature; it changes nothing',
   undecided: 'no block has it yet, other members may be out of reach; send the same bytes again to learn the outcome',
   stateSyncOnly: 'this member has no ledger yet; set up [statesync] in its CometBFT, or start it with an empty one',
 };

@@ -61,8 +61,9 @@ export class Submissions {
     });
   }
 
-  /** Answers those of a block, and refuses what no later block can take. */
-  committed({ height, timeMs, hashes, results }: CommittedTransactions): void {
+  /** Answers those of a block; refuses what it refused, and what no later block can take. */
+  committed({ height, timeMs, hashes, results, unfit }: CommittedTransactions): void {
+    for (const [index, { code, log }] of unfit) this.refuse(hashes[index] as string, new SalusError(code, log));
     for (const [index, hash] of hashes.entries()) {
       const waiting = this.#leave(hash);
       const result = results[index];

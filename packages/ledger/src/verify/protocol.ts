@@ -3,8 +3,12 @@ import type { EcPublicJwk, Payload } from '@salus/protocol';
 /** Main thread → worker. Transactions lie one behind the other in one buffer that moves over. */
 export type VerifyRequest = { kind: 'verify'; batch: number; bytes: ArrayBuffer; lengths: Uint32Array };
 export type KeysAnswer = { kind: 'keys'; batch: number; keys: (KeyAnswer | undefined)[] };
-/** `isRegistered`: stands in state, so that the worker may keep it; a key that its own message registers may not. */
-export type KeyAnswer = { jwk: EcPublicJwk; thumbprint: string; isRegistered: boolean } | { code: number; log: string };
+export type FoundKey = { jwk: EcPublicJwk; thumbprint: string };
+/**
+ * `isRegistered`: stands in state, so that the worker may keep it; a key that its own message registers may not.
+ * `carried`: another one that the message has, where the signature is not by the first.
+ */
+export type KeyAnswer = (FoundKey & { isRegistered: boolean; carried?: FoundKey }) | { code: number; log: string };
 export type ToWorker = VerifyRequest | KeysAnswer;
 
 /** Worker → main thread. */

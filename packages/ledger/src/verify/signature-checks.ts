@@ -10,7 +10,7 @@ import {
 import { ledgerError } from '../errors.ts';
 import { keyCacheEntriesMax } from '../limits.ts';
 import { isSignedBy } from './es256.ts';
-import type { FromWorker, KeyAnswer, Outcome, Refused, ToWorker, VerifyRequest } from './protocol.ts';
+import type { FoundKey, FromWorker, KeyAnswer, Outcome, Refused, ToWorker, VerifyRequest } from './protocol.ts';
 
 type Key = { object: KeyObject; thumbprint: string };
 type Item = { transaction: ParsedTransaction | undefined; refused: Refused | undefined; keys: Key[] };
@@ -121,18 +121,27 @@ export class SignatureChecks {
       item.refused = answer ?? refusal(undefined);
       return;
     }
-    const cached = this.#keys.get(kid);
     try {
-      const key =
-        cached?.thumbprint === answer.thumbprint
-          ? cached
-          : { object: createPublicKey({ key: { ...answer.jwk }, format: 'jwk' }), thumbprint: answer.thumbprint };
+      const key = this.#imported(kid, answer);
       if (answer.isRegistered) this.#remember(kid, key);
+      const { carried } = answer;
       if (hasSigned(key, item.transaction, signature)) item.keys[signature] = key;
+      else if (carried) this.#checkCarried(item, signature, this.#imported(kid, carried));
       else item.refused = refusal(protocolError(ProtocolErrorCodes.signatureInvalid));
     } catch {
       item.refused = refusal(protocolError(ProtocolErrorCodes.signatureInvalid));
     }
+  }
+
+  #checkCarried(item: Item, signature: number, key: Key): void {
+    if (item.transaction && hasSigned(key, item.transaction, signature)) item.keys[signature] = key;
+    else item.refused = refusal(protocolError(ProtocolErrorCodes.signatureInvalid));
+  }
+
+  #imported(kid: string, { jwk, thumbprint }: FoundKey): Key {
+    const cached = this.#keys.get(kid);
+    if (cached?.thumbprint === thumbprint) return cached;
+    return { object: createPublicKey({ key: { ...jwk }, format: 'jwk' }), thumbprint };
   }
 
   #finish(batch: number, { items, hashes }: Batch): void {
