@@ -12,6 +12,7 @@ import { addExportGenesis } from './network-export.ts';
 import { addJoin } from './network-join.ts';
 import { addRollback } from './network-rollback.ts';
 import { addRunning } from './network-run.ts';
+import { addVotes } from './network-votes.ts';
 
 interface NetworkOptions extends GlobalOptions {
   dir: string;
@@ -121,6 +122,7 @@ export const addNetwork: AddCommand = (program, cli) => {
   addResync(command, cli);
   addExportGenesis(command, cli);
   addJoin(command, cli);
+  addVotes(command, cli);
   addRollback(command, cli);
   command
     .command('install')

@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { buffer } from 'node:stream/consumers';
 import { createClient } from '@salus/api';
 import { type Message, parseJsonStrict, signTransaction, transactionBytesMax, utf8Text } from '@salus/protocol';
 import { readOrganization, validForMsDefault } from '@salus/server';
@@ -36,17 +37,17 @@ interface ReceiptOptions extends UrlOptions {
   out?: string;
 }
 
-/** `-` reads standard input. */
-function readInput(file: string): Uint8Array {
-  return readFileSync(file === '-' ? 0 : file);
+/** `-` reads standard input: as a stream, since a pipe whose other end has not written yet gives an error otherwise. */
+async function readInput(file: string): Promise<Uint8Array> {
+  return file === '-' ? buffer(process.stdin) : readFileSync(file);
 }
 
 function isMessage(value: unknown): value is Message {
   return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string';
 }
 
-function readMessages(file: string): Message[] {
-  const value = parseJsonStrict(readInput(file), { bytesMax: transactionBytesMax, depthMax: messageDepthMax });
+async function readMessages(file: string): Promise<Message[]> {
+  const value = parseJsonStrict(await readInput(file), { bytesMax: transactionBytesMax, depthMax: messageDepthMax });
   const messages: unknown[] = Array.isArray(value) ? value : [value];
   if (!messages.every(isMessage)) throw usageFault('FILE must hold a message {"type": …} or a list of them.');
   return messages;
@@ -74,7 +75,7 @@ function addSign(parent: Command, cli: Cli): void {
         const validForMs = options.validFor === undefined ? validForMsDefault : options.validFor * secondMs;
         const bytes = await signTransaction({
           chain: directory.manifest.chain,
-          messages: readMessages(file),
+          messages: await readMessages(file),
           signers: [keys.signer()],
           validUntil: Date.now() + validForMs,
         });
@@ -98,7 +99,7 @@ function addSubmit(parent: Command, cli: Cli): void {
     .action(
       cli.action<SubmitOptions, [string]>(async (options, file) => {
         const client = createClient({ baseUrl: options.url });
-        const body = readInput(file);
+        const body = await readInput(file);
         const wait = options.wait ? ('commit' as const) : ('none' as const);
         const result = await client.submitTransaction({ query: { wait }, body });
         const place = 'height' in result ? ` in block ${result.height}` : '';

@@ -7,6 +7,7 @@ export const NetworkErrorCodes = {
   memberStarted: 832,
   powerTooLittle: 833,
   certificateUnknown: 834,
+  proposalUnknown: 835,
 } as const;
 
 export type NetworkErrorName = keyof typeof NetworkErrorCodes;
@@ -18,6 +19,7 @@ const advice: Readonly<Record<NetworkErrorName, string>> = {
   certificateUnknown:
     'Give the certificate that it is to be believed by (authority.pem of the network, or tls/certificate.pem of the member) in ' +
     'NODE_EXTRA_CA_CERTS, or name the member’s directory where a command takes --data.',
+  proposalUnknown: 'See `salus network votes` for what was proposed.',
   powerTooLittle: 'Start or mend the others first, or stop it all the same with --yes.',
 };
 

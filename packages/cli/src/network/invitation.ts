@@ -87,11 +87,23 @@ function ensure(holds: boolean, what: string): void {
   if (!holds) throw new NodeFault(NodeErrorCodes.invitationUnfit, `${what}.`);
 }
 
-/** The anchor is that of genesis, or of the handover that leads from it. */
-function checkAnchor({ genesis, handover }: Invitation, anchor: Anchor): void {
+function anchorOfGenesis(genesis: GenesisDocument): Anchor {
   const validators = genesis.validators.map(({ publicKey, power }) => ({ publicKey: fromBase64url(publicKey), power }));
   const { chain, timeMs } = genesis;
-  const first = genesisAnchor({ chain, timeMs, genesisHash: genesisHash(genesis), validators });
+  return genesisAnchor({ chain, timeMs, genesisHash: genesisHash(genesis), validators });
+}
+
+/** What a member's own directory says of where its chain begins (`salus-anchor/1`). */
+export function anchorOfDirectory(dataDir: string): string {
+  const handover = readHandover(dataDir);
+  const anchor = handover ? anchorOfHandover(handover) : anchorOfGenesis(genesisOf(openDirectory(dataDir)));
+  return canonicalJson(anchor as unknown as JsonValue);
+}
+
+/** The anchor is that of genesis, or of the handover that leads from it. */
+function checkAnchor({ genesis, handover }: Invitation, anchor: Anchor): void {
+  const { chain } = genesis;
+  const first = anchorOfGenesis(genesis);
   if (handover) verifyChain(first, [handover]);
   const known = [first, ...(handover ? [anchorOfHandover(handover)] : [])];
   ensure(anchor.chain === chain, 'It is for another chain than the anchor');

@@ -40,15 +40,24 @@ export async function receiptOf(client: Client, transaction: string): Promise<Ui
   return utf8(await whenProven(() => client.getReceipt({ params: { id: transaction } })));
 }
 
-/**
- * A value of the ledger's state, believed because a receipt proves it under the wallet's own anchor, and not because the
- * node says so. Undefined where the receipt proves that there is none.
- */
-export async function provenValue(client: Client, trust: Trust, stateKey: string): Promise<CborValue | undefined> {
+/** A value of the ledger's state; `timeMs` is when the validators confirmed it, after block `height`. */
+export interface Proven {
+  /** Undefined where the receipt proves that there is none. */
+  value: CborValue | undefined;
+  height: number;
+  timeMs: number;
+}
+
+/** Believed because a receipt proves it under the wallet's own anchor, and not because the node says so. */
+export async function provenEntry(client: Client, trust: Trust, stateKey: string): Promise<Proven> {
   const proof = await stateProof(client, stateKey);
   const minHeight = trust.seenHeight ?? 0;
-  const { state, height } = verifyReceipt(proof, parseAnchor(utf8(trust.anchor)), { minHeight });
+  const { state, height, timeMs } = verifyReceipt(proof, parseAnchor(utf8(trust.anchor)), { minHeight });
   if (state?.key !== stateKey) throw walletError('proofMissing');
   trust.seenHeight = height;
-  return state.value;
+  return { value: state.value, height, timeMs };
+}
+
+export async function provenValue(client: Client, trust: Trust, stateKey: string): Promise<CborValue | undefined> {
+  return (await provenEntry(client, trust, stateKey)).value;
 }
