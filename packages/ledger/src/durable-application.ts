@@ -227,9 +227,12 @@ export class DurableApplication {
     await this.snapshots.close();
     await this.#flusher.close();
     this.state.dropPending();
-    if (this.#log.status() !== 'failed') await this.#flusher.drain();
-    await this.#log.close();
-    await this.#opened.close();
+    try {
+      if (this.#log.status() !== 'failed') await this.#flusher.drain();
+    } finally {
+      await this.#log.close();
+      await this.#opened.close();
+    }
   }
 
   #head(): Head {
@@ -246,7 +249,7 @@ export class DurableApplication {
     const status = this.#log.status();
     if (status === 'full') return ledgerError('diskFull');
     if (status === 'failed') return ledgerError('degraded');
-    return this.#flusher.isBehind() ? ledgerError('overloaded') : undefined;
+    return this.#flusher.failed() ?? (this.#flusher.isBehind() ? ledgerError('overloaded') : undefined);
   }
 }
 

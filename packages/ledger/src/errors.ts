@@ -19,6 +19,7 @@ export const LedgerErrorCodes = {
   closed: 422,
   overloaded: 423,
   storeUnwritable: 424,
+  storeFailed: 425,
   transactionUnknown: 430,
   receiptNotReady: 431,
   stateMoved: 432,
@@ -61,6 +62,9 @@ const ADVICE: Record<LedgerErrorName, string> = {
   overloaded: 'too many transactions are waiting; send it again in a moment',
   storeUnwritable:
     'the state store cannot be written; what was acknowledged is safe in the log and is tried again: make room or check the disk',
+  storeFailed:
+    'the state store cannot be written, and opening it again did not help; what was acknowledged is safe in the log: check ' +
+    'the disk and start again; if that does not help, run the doctor and restore from a backup or another member',
   transactionUnknown: 'no such transaction is in a block; check the hash or wait for it',
   receiptNotReady: 'the block that proves this transaction is not there yet; ask again in a moment',
   stateMoved: 'the state changed since that block; ask for a proof of the present state',

@@ -1,6 +1,8 @@
+import type { SalusError } from '@salus/protocol';
 import { ledgerError } from './errors.ts';
-import { diskRetryMs, flushEntries, flushIdleMs, unflushedEntriesMax } from './limits.ts';
+import { diskRetryMs, flushEntries, flushIdleMs, storeRetriesMax, unflushedEntriesMax } from './limits.ts';
 import type { Meter } from './meter.ts';
+import { isSpaceFailure } from './state/environment.ts';
 import { flush } from './state/flush.ts';
 import type { StateStore } from './state/state-store.ts';
 
@@ -15,6 +17,7 @@ export class Flusher {
   #running: Promise<void> | undefined;
   #timer: NodeJS.Timeout;
   #problem: Error | undefined;
+  #failed: SalusError | undefined;
   #isClosed = false;
   readonly #entriesMax: number;
   readonly #meter: Meter | undefined;
@@ -37,15 +40,22 @@ export class Flusher {
   }
 
   /**
-   * Resolves when another block may come: for whoever cannot refuse one. Waits for as long as the store cannot be
-   * written. Throws `closed`.
+   * Resolves when another block may come: for whoever cannot refuse one. Waits for as long as the disk is full. Throws
+   * `closed`, `storeFailed`.
    */
   async room(): Promise<void> {
+    if (this.#failed) throw this.#failed;
     while (this.isBehind()) {
       if (this.#isClosed) throw ledgerError('closed');
       if (!this.#running) this.#start();
       await this.#running;
+      if (this.#failed) throw this.#failed;
     }
+  }
+
+  /** Why nothing more comes into the store before the next start; what is durable is in the log. */
+  failed(): SalusError | undefined {
+    return this.#failed;
   }
 
   /** Why the last flush did not end: what it holds stays in the log and in memory, and is tried again. */
@@ -53,12 +63,17 @@ export class Flusher {
     return this.#problem;
   }
 
-  /** Everything that is durable now is in the store when this resolves. */
+  /** Everything that is durable now is in the store when this resolves. Throws `storeUnwritable`, `storeFailed`. */
   async drain(): Promise<void> {
-    await this.#running;
-    while (await flush(this.#state, () => Promise.resolve())) {
-      // Blocks that became durable meanwhile go with the next round.
-    }
+    while (this.#running) await this.#running;
+    const draining = this.#drain();
+    // Two that flush at a time would end each other's.
+    this.#running = draining
+      .catch(() => undefined)
+      .finally(() => {
+        this.#running = undefined;
+      });
+    await draining;
   }
 
   async close(): Promise<void> {
@@ -68,10 +83,14 @@ export class Flusher {
   }
 
   #check(): void {
-    if (!this.#running && performance.now() - this.#state.unflushed().sinceMs >= flushIdleMs) this.#start();
+    if (this.#running || this.#failed) return;
+    // After a failure what it held is there still, whether or not blocks came since.
+    const isDue = performance.now() - this.#state.unflushed().sinceMs >= flushIdleMs;
+    if (isDue || this.#problem) this.#start();
   }
 
   #start(): void {
+    if (this.#failed) return;
     this.#running = this.#run().finally(() => {
       this.#running = undefined;
     });
@@ -81,12 +100,37 @@ export class Flusher {
     const sinceMs = performance.now();
     try {
       // The event loop and the disk go to the blocks between the steps.
-      await flush(this.#state, () => sleep(1));
-      this.#problem = undefined;
+      await this.#flush(() => sleep(1));
       this.#meter?.time('flush', sinceMs);
-    } catch (error) {
-      this.#problem = error as Error;
+    } catch {
       await sleep(diskRetryMs);
+    }
+  }
+
+  async #drain(): Promise<void> {
+    while (await this.#flush(() => Promise.resolve())) {
+      // Blocks that became durable meanwhile go with the next round.
+    }
+  }
+
+  /**
+   * One flush; false where there was nothing. A failure for want of room is thrown at once. After any other one the
+   * store was opened again, and what the flush holds is written again: it is what the log has and the store has not.
+   */
+  async #flush(pause: () => Promise<void>): Promise<boolean> {
+    for (let retries = 0; ; retries += 1) {
+      if (this.#failed) throw this.#failed;
+      try {
+        const hasFlushed = await flush(this.#state, pause);
+        this.#problem = undefined;
+        return hasFlushed;
+      } catch (error) {
+        const problem = error as Error;
+        this.#problem = problem;
+        if (isSpaceFailure(problem)) throw problem;
+        if (retries >= storeRetriesMax) this.#failed = ledgerError('storeFailed', problem.message, { cause: problem });
+        else await sleep(diskRetryMs);
+      }
     }
   }
 }

@@ -94,7 +94,7 @@ export class Ledger {
         this.#committed(block);
       },
       onFailed: () => state.dropPending(),
-      problemAt: (height) => upgradeProblem(kernel, state.execution, height),
+      problemAt: (height) => this.#flusher.failed() ?? upgradeProblem(kernel, state.execution, height),
       isBehind: () => this.#flusher.isBehind(),
     });
   }
@@ -147,7 +147,7 @@ export class Ledger {
     if (log === 'full') return { ok: false, problem: ledgerError('diskFull').message };
     if (log === 'failed') return { ok: false, problem: ledgerError('degraded').message };
     if (this.#closing) return { ok: false, problem: ledgerError('closed').message };
-    const stopped = this.#engine.stopped();
+    const stopped = this.#flusher.failed() ?? this.#engine.stopped();
     if (stopped) return { ok: false, problem: stopped.message };
     return { ok: true, problem: this.#flusher.problem()?.message };
   }
@@ -248,9 +248,12 @@ export class Ledger {
     await this.snapshots.close();
     await this.#verifier.close();
     await this.#flusher.close();
-    if (this.#log.status() !== 'failed') await this.#flusher.drain();
-    await this.#log.close();
-    await this.#opened.close();
+    try {
+      if (this.#log.status() !== 'failed') await this.#flusher.drain();
+    } finally {
+      await this.#log.close();
+      await this.#opened.close();
+    }
   }
 
   #committed(block: CommittedBlock): void {

@@ -1,13 +1,12 @@
-import { type Database, open, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb';
 import { ledgerError } from '../errors.ts';
-import { storeMapBytes } from '../limits.ts';
+import { nodeFiles } from '../files.ts';
 import type { LogLocation } from '../log/segment.ts';
+import { Environment, type Row, type Table } from './environment.ts';
 import type { Place, Posting } from './layer.ts';
+import { storeFileProblem } from './store-file.ts';
 
 /** What the store says of itself; written in the same durable step as the last part of a flush. */
 export type StoreHead = { height: number; timeMs: number; appHash: string; tail: LogLocation | undefined };
-
-type Binary<K extends string | number | Buffer> = Database<Buffer, K>;
 
 const heightHexDigits = 12;
 const indexHexDigits = 5;
@@ -41,79 +40,67 @@ async function reasonOf(failure: CommitFailure): Promise<Error> {
   return await Promise.race([reason ?? failure, turn]);
 }
 
+function headOf({ meta }: Environment): StoreHead | undefined {
+  const bytes = meta.getBinary(HEAD);
+  return bytes ? (JSON.parse(bytes.toString()) as StoreHead) : undefined;
+}
+
 const numberBytes = 8;
 type StoredPosting = [height: number, index: number, types: string];
 
-/** The LMDB tables. Nothing here is ahead of the log, and every write is absolute, so that redo from the log heals it. */
+/**
+ * The LMDB tables. Nothing here is ahead of the log, and every write is absolute, so that redo from the log heals it, and
+ * what a flush still holds in memory can be written again.
+ */
 export class Store {
-  readonly #root: RootDatabase<Buffer, string>;
-  readonly #state: Binary<string>;
-  readonly #buckets: Binary<number>;
-  readonly #blocks: Binary<number>;
-  readonly #places: Binary<Buffer>;
-  readonly #postings: Binary<string>;
-  readonly #replay: Binary<string>;
-  readonly #meta: Binary<string>;
+  readonly #dir: string;
+  readonly #copies = new Set<Promise<void>>();
+  #environment: Environment;
+  /** What the file said last that it has for good. */
+  #height: number | undefined;
+  #isClosed = false;
 
   constructor(dir: string) {
-    // A path with a dot would be taken for a file; `overlappingSync` would let a commit resolve before its sync.
-    const options: RootDatabaseOptionsWithPath & { noReadAhead: boolean } = {
-      path: dir,
-      noSubdir: false,
-      overlappingSync: false,
-      // Every write here is in a batch of ours. Batches per turn of the event loop, which the library makes beside them,
-      // have promises that nobody can reach: a full disk would reject them, and that would end the process.
-      eventTurnBatching: false,
-      mapSize: storeMapBytes,
-      maxDbs: 8,
-      encoding: 'binary',
-      // Pages are read where they are needed: read-ahead would only fill memory.
-      noReadAhead: true,
-    };
-    this.#root = open<Buffer, string>(options);
-    this.#state = this.#root.openDB<Buffer, string>({ name: 'state', encoding: 'binary' });
-    this.#buckets = this.#root.openDB<Buffer, number>({ name: 'buckets', encoding: 'binary', keyEncoding: 'uint32' });
-    this.#blocks = this.#root.openDB<Buffer, number>({ name: 'blocks', encoding: 'binary', keyEncoding: 'uint32' });
-    this.#places = this.#root.openDB<Buffer, Buffer>({ name: 'places', encoding: 'binary', keyEncoding: 'binary' });
-    this.#postings = this.#root.openDB<Buffer, string>({ name: 'postings', encoding: 'binary' });
-    this.#replay = this.#root.openDB<Buffer, string>({ name: 'replay', encoding: 'binary' });
-    this.#meta = this.#root.openDB<Buffer, string>({ name: 'meta', encoding: 'binary' });
+    this.#dir = dir;
+    this.#environment = new Environment(dir);
+    this.#height = this.head()?.height;
   }
 
   head(): StoreHead | undefined {
-    const bytes = this.#meta.getBinary(HEAD);
-    return bytes ? (JSON.parse(bytes.toString()) as StoreHead) : undefined;
+    return headOf(this.#tables);
   }
 
   getState(key: string): Uint8Array | undefined {
-    return this.#state.getBinary(key);
+    return this.#tables.state.getBinary(key);
   }
 
   *rangeState(prefix: string): Iterable<[key: string, stored: Uint8Array]> {
-    for (const { key, value } of this.#state.getRange({ start: prefix, end: `${prefix}\u007f` })) yield [key, value];
+    for (const { key, value } of this.#rows(({ state }) => state, { start: prefix, end: `${prefix}\u007f` })) {
+      yield [key, value];
+    }
   }
 
   countState(): number {
-    return this.#state.getCount();
+    return this.#tables.state.getCount();
   }
 
   getBucket(index: number): Uint8Array | undefined {
-    return this.#buckets.getBinary(index);
+    return this.#tables.buckets.getBinary(index);
   }
 
   *rangeBuckets(): Iterable<readonly [index: number, bucket: Uint8Array]> {
-    for (const { key, value } of this.#buckets.getRange({})) yield [key, value];
+    for (const { key, value } of this.#rows(({ buckets }) => buckets, {})) yield [key, value];
   }
 
   getBlock(height: number): LogLocation | undefined {
-    const bytes = this.#blocks.getBinary(height);
+    const bytes = this.#tables.blocks.getBinary(height);
     if (!bytes) return undefined;
     const [segment, offset, length] = [0, 1, 2].map((at) => Number(bytes.readBigUInt64LE(at * numberBytes)));
     return { segment: segment as number, offset: offset as number, bytes: length as number };
   }
 
   getPlace(hash: string): Place | undefined {
-    const bytes = this.#places.getBinary(Buffer.from(hash, 'hex'));
+    const bytes = this.#tables.places.getBinary(Buffer.from(hash, 'hex'));
     return bytes ? { height: bytes.readUIntLE(0, 6), index: bytes.readUInt32LE(6) } : undefined;
   }
 
@@ -121,8 +108,9 @@ export class Store {
   *rangePostings(list: string, after: string): Iterable<Posting> {
     const from = `${list}/${after}`;
     // The chunk that `after` stands in begins at or before it.
-    const [first] = this.#postings.getKeys({ start: from, end: `${list}/`, reverse: true, limit: 1 });
-    for (const { value } of this.#postings.getRange({ start: first ?? from, end: `${list}/~` })) {
+    const [first] = this.#tables.postings.getKeys({ start: from, end: `${list}/`, reverse: true, limit: 1 });
+    const range = { start: first ?? from, end: `${list}/~` };
+    for (const { value } of this.#rows(({ postings }) => postings, range)) {
       for (const [height, index, types] of JSON.parse(value.toString('latin1')) as StoredPosting[]) {
         if (placeText({ height, index }) > after) yield { height, index, types: types.split(',') };
       }
@@ -130,80 +118,162 @@ export class Store {
   }
 
   *rangeReplay(): Iterable<{ minute: number; ids: Buffer }> {
-    for (const { key, value } of this.#replay.getRange({})) {
+    for (const { key, value } of this.#rows(({ replay }) => replay, {})) {
       yield { minute: Number(key.slice(0, key.indexOf('/'))), ids: value };
     }
   }
 
   /**
    * One durable step: resolves when everything that `fill` put is on the disk. Rejects with `storeUnwritable`, and then
-   * nothing of it is; it can be tried again.
+   * nothing of it is; it can be tried again. After a failure the environment is opened again before anything else is
+   * written: where LMDB could not write its first pages it refuses every later transaction (MDB_PANIC, lmdb.h), and the
+   * library then waits for ever.
    */
   async write(fill: (writer: StoreWriter) => void): Promise<void> {
-    const writer = this.#writer();
+    if (this.#isClosed) throw ledgerError('closed');
+    if (this.#environment.isClosed) await this.#reopen();
+    let height: number | undefined;
+    const writer = this.#writer((head) => {
+      height = head.height;
+    });
     try {
-      await this.#root.batch(() => fill(writer));
+      await this.#environment.root.batch(() => fill(writer));
+      this.#height = height ?? this.#height;
     } catch (failure) {
       const cause = await reasonOf(failure as CommitFailure);
-      throw ledgerError('storeUnwritable', cause.message, { cause });
+      const unopened = await this.#reopen().then(
+        () => '',
+        (error: Error) => `; opened again: ${error.message}`,
+      );
+      throw ledgerError('storeUnwritable', cause.message + unopened, { cause });
     }
   }
 
-  /** What stands in the table of state now, whatever is written later. */
+  /** What stands in the table of state now, whatever is written later. Reading throws where it could not be kept. */
   pin(): PinnedStore {
-    const transaction = this.#root.useReadTransaction();
-    const state = this.#state;
+    const environment = this.#tables;
+    const transaction = environment.root.useReadTransaction();
+    const check = (): void => {
+      if (environment.isClosed) throw ledgerError('snapshotNotNow', 'the store was opened again meanwhile');
+    };
     return {
-      getState: (key) => state.get(key, { transaction }),
-      *rangeState() {
-        for (const { key, value } of state.getRange({ transaction })) yield [key, value];
+      getState: (key) => {
+        check();
+        return environment.state.get(key, { transaction });
       },
-      release: () => transaction.done(),
+      *rangeState() {
+        check();
+        for (const { key, value } of environment.rows(environment.state, { transaction })) yield [key, value];
+        check();
+      },
+      release: environment.hold(() => transaction.done()),
     };
   }
 
   /** A consistent copy of the tables into an empty directory; writers do not wait for it. */
   async copyTo(dir: string): Promise<void> {
-    await this.#root.backup(dir, true);
+    const copy = this.#tables.root.backup(dir, true);
+    this.#copies.add(copy);
+    try {
+      await copy;
+    } finally {
+      this.#copies.delete(copy);
+    }
   }
 
   async close(): Promise<void> {
-    await this.#root.close();
+    this.#isClosed = true;
+    await this.#environment.close();
   }
 
-  #writer(): StoreWriter {
-    const put = <K extends string | number | Buffer>(table: Binary<K>, key: K, bytes: Uint8Array): void => {
+  get #tables(): Environment {
+    if (this.#environment.isClosed) throw ledgerError(this.#isClosed ? 'closed' : 'storeFailed');
+    return this.#environment;
+  }
+
+  /** Goes on behind the last row where the environment is opened again between two steps of the caller. */
+  *#rows<K extends string | number>(
+    table: (environment: Environment) => Table<K>,
+    range: { start?: K; end?: K },
+  ): Iterable<Row<K>> {
+    let rest: { start?: K; end?: K; exclusiveStart?: boolean } = range;
+    for (;;) {
+      const environment = this.#tables;
+      for (const row of environment.rows(table(environment), rest)) {
+        rest = { ...range, start: row.key, exclusiveStart: true };
+        yield row;
+      }
+      if (!environment.isClosed) return;
+    }
+  }
+
+  /** Throws where the file is not whole or says less than before, and leaves it closed. */
+  async #reopen(): Promise<void> {
+    const problem = await storeFileProblem(nodeFiles, this.#dir);
+    while (this.#copies.size > 0) await Promise.allSettled(this.#copies);
+    if (problem) {
+      await this.#environment.close();
+      throw ledgerError('storeTruncated', problem);
+    }
+    // Nothing is written: the promises that closing waits for are settled. In a turn of the event loop that has nothing
+    // else to do, no reader comes between closing and opening.
+    await new Promise<void>((resolve, reject) => setImmediate(() => this.#swap().then(resolve, reject)));
+  }
+
+  async #swap(): Promise<void> {
+    await this.#environment.close();
+    const environment = new Environment(this.#dir);
+    const head = headOf(environment);
+    if ((head?.height ?? -1) < (this.#height ?? -1)) {
+      await environment.close();
+      throw ledgerError('directoryDamaged', `the store has height ${head?.height}, it had ${this.#height}`);
+    }
+    this.#environment = environment;
+  }
+
+  #writer(onHead: (head: StoreHead) => void): StoreWriter {
+    const tables = this.#tables;
+    const put = <K extends string | number | Buffer>(table: Table<K>, key: K, bytes: Uint8Array): void => {
       // The batch's own promise reports a failure; without this each put would report it again, unhandled.
       table.put(key, bytes as Buffer).catch(quiet);
     };
-    const remove = <K extends string | number | Buffer>(table: Binary<K>, key: K): void => {
+    const remove = <K extends string | number | Buffer>(table: Table<K>, key: K): void => {
       table.remove(key).catch(quiet);
     };
     return {
-      state: (key, stored) => (stored ? put(this.#state, key, stored) : remove(this.#state, key)),
-      bucket: (index, bucket) => (bucket.length > 0 ? put(this.#buckets, index, bucket) : remove(this.#buckets, index)),
+      state: (key, stored) => (stored ? put(tables.state, key, stored) : remove(tables.state, key)),
+      bucket: (index, bucket) =>
+        bucket.length > 0 ? put(tables.buckets, index, bucket) : remove(tables.buckets, index),
       block: (height, location) => {
         const bytes = Buffer.alloc(3 * numberBytes);
         for (const [at, value] of [location.segment, location.offset, location.bytes].entries()) {
           bytes.writeBigUInt64LE(BigInt(value), at * numberBytes);
         }
-        put(this.#blocks, height, bytes);
+        put(tables.blocks, height, bytes);
       },
       place: (hash, { height, index }) => {
         const bytes = Buffer.allocUnsafe(10);
         bytes.writeUIntLE(height, 0, 6);
         bytes.writeUInt32LE(index, 6);
-        put(this.#places, Buffer.from(hash, 'hex'), bytes);
+        put(tables.places, Buffer.from(hash, 'hex'), bytes);
       },
       postings: (list, chunk) => {
         const stored = chunk.map(({ height, index, types }): StoredPosting => [height, index, types.join(',')]);
-        put(this.#postings, `${list}/${placeText(chunk[0] as Posting)}`, Buffer.from(JSON.stringify(stored), 'latin1'));
+        put(
+          tables.postings,
+          `${list}/${placeText(chunk[0] as Posting)}`,
+          Buffer.from(JSON.stringify(stored), 'latin1'),
+        );
       },
-      replay: (minute, height, ids, index = 0) => put(this.#replay, `${minute}/${placeText({ height, index })}`, ids),
+      replay: (minute, height, ids, index = 0) => put(tables.replay, `${minute}/${placeText({ height, index })}`, ids),
       dropReplay: (minute) => {
-        for (const key of this.#replay.getKeys({ start: `${minute}/`, end: `${minute}/~` })) remove(this.#replay, key);
+        for (const key of tables.replay.getKeys({ start: `${minute}/`, end: `${minute}/~` }))
+          remove(tables.replay, key);
       },
-      head: (head) => put(this.#meta, HEAD, Buffer.from(JSON.stringify(head))),
+      head: (head) => {
+        put(tables.meta, HEAD, Buffer.from(JSON.stringify(head)));
+        onHead(head);
+      },
     };
   }
 }

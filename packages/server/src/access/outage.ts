@@ -4,8 +4,8 @@ import { RuleFault } from '../http/problems.ts';
 import { AccessErrorCodes } from './errors.ts';
 
 const retryAfterSeconds = '5';
-const { diskFull, degraded, closed, overloaded } = LedgerErrorCodes;
-const outageCodes: readonly number[] = [diskFull, degraded, closed, overloaded];
+const { diskFull, degraded, closed, overloaded, storeFailed } = LedgerErrorCodes;
+const outageCodes: readonly number[] = [diskFull, degraded, closed, overloaded, storeFailed];
 
 /** What a failing disk or connection throws has a code of the system. */
 function isSystemError(error: unknown): boolean {

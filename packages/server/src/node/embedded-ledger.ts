@@ -60,6 +60,7 @@ for (const { errors } of builtInContracts) {
 const callerErrors: readonly [keyof typeof LedgerErrorCodes, number, string][] = [
   ['diskFull', 503, 'The disk of the node is full: send it again later; nothing that was acknowledged is lost.'],
   ['degraded', 503, 'The node takes no transactions until its disk has been looked at: use another node.'],
+  ['storeFailed', 503, 'The node takes no transactions until it is started again: use another node.'],
   ['closed', 503, 'The node is stopping: send it again when it runs.'],
   ['upgradeNeeded', 503, 'The node needs a newer release: use another node until it has it.'],
   ['overloaded', 503, 'Too many transactions are waiting: send it again in a moment.'],
