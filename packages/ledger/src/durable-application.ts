@@ -13,7 +13,7 @@ import { genesisValidators } from './directory.ts';
 import { examine } from './doctor.ts';
 import { ledgerError } from './errors.ts';
 import { Flusher } from './flusher.ts';
-import { lookUpKey } from './key-lookup.ts';
+import { lookUpKey, unreadable } from './key-lookup.ts';
 import type { Head } from './ledger.ts';
 import { unfitTransactionsMax, unflushedEntriesMax } from './limits.ts';
 import { encodeResults, resultJson } from './log/block-codec.ts';
@@ -115,7 +115,11 @@ export class DurableApplication {
   checkTx(transaction: VerifiedTransaction): CheckResult {
     const refusal = this.#refusal();
     if (refusal) return { code: refusal.code, log: refusal.message };
-    return this.#machine.checkTx(transaction, this.next());
+    try {
+      return this.#machine.checkTx(transaction, this.next());
+    } catch (error) {
+      return unreadable(error);
+    }
   }
 
   /** ABCI PrepareProposal. Sizes are the caller's business: candidates are tried in their order. */

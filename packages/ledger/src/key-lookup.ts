@@ -1,5 +1,6 @@
-import type { Kernel, KeyRefusal, ResolvedKey, StateView } from '@salus/contracts';
+import { type Kernel, type KeyRefusal, type ResolvedKey, StateUnreadableError, type StateView } from '@salus/contracts';
 import type { Payload } from '@salus/protocol';
+import { ledgerError } from './errors.ts';
 import type { KeyAnswer } from './verify/protocol.ts';
 
 function isRefusal(resolved: ResolvedKey | KeyRefusal): resolved is KeyRefusal {
@@ -16,6 +17,21 @@ const NOTHING: StateView = { get: () => undefined };
  * participant its keys is still signed, whoever looks at it when. Execution refuses it for the key.
  */
 export function lookUpKey(kernel: Kernel, view: StateView, kid: string, payload: Payload): KeyAnswer {
+  try {
+    return readKey(kernel, view, kid, payload);
+  } catch (error) {
+    return unreadable(error);
+  }
+}
+
+/** The store is being opened again, or the ledger is about to stop: whoever asks sends it again. */
+export function unreadable(error: unknown): { code: number; log: string } {
+  if (!(error instanceof StateUnreadableError)) throw error;
+  const { code, message } = ledgerError('overloaded');
+  return { code, log: message };
+}
+
+function readKey(kernel: Kernel, view: StateView, kid: string, payload: Payload): KeyAnswer {
   const resolved = kernel.resolveKey(view, kid, payload);
   const carried = kernel.resolveKey(NOTHING, kid, payload);
   if (isRefusal(resolved)) {

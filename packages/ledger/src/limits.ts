@@ -29,6 +29,8 @@ export const logSegmentBytes = 16 * 1024 * 1024;
 /** Room is made in pieces, so that a sync of the log in use is not held up behind one long write. */
 export const logPreallocateSliceBytes = 512 * 1024;
 export const diskRetryMs = 500;
+/** A block whose state cannot be read is made this often again, `diskRetryMs` apart: longer than opening the store takes. */
+export const blockRetriesMax = 20;
 /** A flush that fails for another reason than a full disk is tried this often again, each time in a store opened anew. */
 export const storeRetriesMax = 3;
 

@@ -18,6 +18,12 @@ export class ContractError extends Error {
   }
 }
 
+/**
+ * Thrown by a view whose state cannot be read. It is no transaction's fault and gives no result: another node, which can
+ * read, would have another one.
+ */
+export class StateUnreadableError extends Error {}
+
 /** A contract's table of errors. A number is never reused for another meaning. */
 export function defineErrors<Name extends string>(
   contractNumber: number,

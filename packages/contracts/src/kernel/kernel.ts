@@ -9,7 +9,7 @@ import {
   toHex,
   validityMsMax,
 } from '@salus/protocol';
-import { ContractError, check, type ErrorDefinition, kernelErrors } from './errors.ts';
+import { ContractError, check, type ErrorDefinition, kernelErrors, StateUnreadableError } from './errors.ts';
 import { type GenesisDocument, genesisHash, parseGenesis } from './genesis.ts';
 import { MessageTable } from './message-table.ts';
 import {
@@ -63,6 +63,7 @@ const ACCEPTED: CheckResult = { code: 0, log: '' };
 /** Any thrown thing as a result. What is not a ContractError is a fault of the program and tells nothing of itself. */
 function refusal(thrown: unknown): CheckResult {
   if (thrown instanceof ContractError) return { code: thrown.code, log: thrown.message };
+  if (thrown instanceof StateUnreadableError) throw thrown;
   return { code: kernelErrors.handlerFault.code, log: HANDLER_FAULT };
 }
 
@@ -145,7 +146,8 @@ export class Kernel {
     const { did, keyName } = parseKid(kid);
     try {
       return this.#resolveKey(this.#reader(view), did, keyName, payload.messages, undefined);
-    } catch {
+    } catch (thrown) {
+      if (thrown instanceof StateUnreadableError) throw thrown;
       // A message that carries a key was not checked yet and may be of any shape.
       return { error: kernelErrors.messageMalformed };
     }
@@ -176,7 +178,7 @@ export class Kernel {
 
   /**
    * Executes in order; each transaction sees what those before it wrote. Never throws for a transaction's fault; throws
-   * `UpgradeNeededError` where `upgradeNeeded` answers.
+   * `UpgradeNeededError` where `upgradeNeeded` answers, and `StateUnreadableError` where the view does.
    */
   executeBlock(transactions: readonly VerifiedTransaction[], view: LedgerView, context: BlockContext): BlockResult {
     const needed = this.upgradeNeeded(view, context.height);

@@ -1,3 +1,4 @@
+import { StateUnreadableError } from '@salus/contracts';
 import { SalusError } from '@salus/protocol';
 import type { Application, FinalizedBlock } from '../application.ts';
 import { ledgerError } from '../errors.ts';
@@ -5,7 +6,9 @@ import {
   blockBytesMax,
   blockGatherMs,
   blockGatherTransactions,
+  blockRetriesMax,
   blockTransactionsMax,
+  diskRetryMs,
   heartbeatMs,
   waitingBytesMax,
   waitingTransactionsMax,
@@ -69,6 +72,8 @@ export class EmbeddedEngine {
   #timer: NodeJS.Timeout | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #isKicked = false;
+  #retry: NodeJS.Timeout | undefined;
+  #retries = 0;
   #stopped: SalusError | undefined;
 
   constructor(parts: EngineParts) {
@@ -145,6 +150,7 @@ export class EmbeddedEngine {
     this.#stopped ??= ledgerError('closed');
     clearInterval(this.#heartbeat);
     clearTimeout(this.#timer);
+    clearTimeout(this.#retry);
     this.#rejectQueue(this.#stopped);
     while (this.#unsynced > 0) await new Promise((resolve) => setTimeout(resolve, 1));
   }
@@ -168,6 +174,30 @@ export class EmbeddedEngine {
 
   /** Makes a block where one is due; called after everything that may make one due. */
   #advance(): void {
+    if (this.#retry) return;
+    try {
+      this.#makeDue();
+    } catch (error) {
+      this.#postpone(error);
+    }
+  }
+
+  /** State that cannot be read gives no result: the store is being opened again, or nothing more can be executed. */
+  #postpone(error: unknown): void {
+    if (!(error instanceof StateUnreadableError)) throw error;
+    this.#retries += 1;
+    if (this.#retries > blockRetriesMax) {
+      this.#stopped ??= ledgerError('storeFailed', error.message, { cause: error });
+      this.#rejectQueue(this.#stopped);
+      return;
+    }
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.#advance();
+    }, diskRetryMs);
+  }
+
+  #makeDue(): void {
     if (this.#stopped || this.#unsynced >= blocksUnsyncedMax || this.#isOutdated()) return;
     if (this.#queue.length === 0) {
       if (this.#tip.isUnproven && this.#verifying === 0 && this.#unsynced === 0) this.#makeBlock();
@@ -191,8 +221,13 @@ export class EmbeddedEngine {
 
   #beat(): void {
     const isDue = this.#parts.clock() - this.#tip.timeMs >= heartbeatMs;
-    const isIdle = !this.#stopped && this.#queue.length === 0 && this.#unsynced === 0;
-    if (isDue && isIdle && !this.#isOutdated()) this.#makeBlock();
+    const isIdle = !this.#stopped && !this.#retry && this.#queue.length === 0 && this.#unsynced === 0;
+    if (!isDue || !isIdle) return;
+    try {
+      if (!this.#isOutdated()) this.#makeBlock();
+    } catch (error) {
+      this.#postpone(error);
+    }
   }
 
   /** Before the block, with everything as it is: what waits is refused, what is read is still answered. */
@@ -220,9 +255,11 @@ export class EmbeddedEngine {
     const sinceMs = performance.now();
     const position = { height: this.#tip.height + 1, blockTimeMs: this.nextTimeMs() };
     const taken = this.#take();
-    const { accepted, refused } = application.prepareProposal(
-      taken.map(({ verified }) => verified),
-      position,
+    const { accepted, refused } = this.#orBack(taken, () =>
+      application.prepareProposal(
+        taken.map(({ verified }) => verified),
+        position,
+      ),
     );
     for (const [place, { code, log }] of refused) taken[place]?.reject(new SalusError(code, log));
     const kept = refused.size === 0 ? taken : taken.filter((_waiting, place) => !refused.has(place));
@@ -230,9 +267,20 @@ export class EmbeddedEngine {
       this.#kick();
       return;
     }
-    const finalized = application.finalizeBlock(accepted, position);
+    const finalized = this.#orBack(kept, () => application.finalizeBlock(accepted, position));
+    this.#retries = 0;
     meter.time('execute', sinceMs);
     this.#seal(kept, finalized, position.blockTimeMs);
+  }
+
+  /** What cannot be executed now waits on, in front. */
+  #orBack<T>(taken: readonly Waiting[], work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      this.#queue.unshift(...taken);
+      throw error;
+    }
   }
 
   /** Header and votes over an executed block, then the log. */

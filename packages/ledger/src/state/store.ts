@@ -1,3 +1,4 @@
+import { StateUnreadableError } from '@salus/contracts';
 import { ledgerError } from '../errors.ts';
 import { nodeFiles } from '../files.ts';
 import type { LogLocation } from '../log/segment.ts';
@@ -70,8 +71,13 @@ export class Store {
     return headOf(this.#tables);
   }
 
+  /** Throws `StateUnreadableError`, as `getBucket` does: execution reads here. */
   getState(key: string): Uint8Array | undefined {
-    return this.#tables.state.getBinary(key);
+    try {
+      return this.#tables.state.getBinary(key);
+    } catch (cause) {
+      throw new StateUnreadableError((cause as Error).message, { cause });
+    }
   }
 
   *rangeState(prefix: string): Iterable<[key: string, stored: Uint8Array]> {
@@ -85,7 +91,11 @@ export class Store {
   }
 
   getBucket(index: number): Uint8Array | undefined {
-    return this.#tables.buckets.getBinary(index);
+    try {
+      return this.#tables.buckets.getBinary(index);
+    } catch (cause) {
+      throw new StateUnreadableError((cause as Error).message, { cause });
+    }
   }
 
   *rangeBuckets(): Iterable<readonly [index: number, bucket: Uint8Array]> {

@@ -63,10 +63,12 @@ export class StateTree {
     this.#hashUpward(Uint32Array.from(touched).sort());
   }
 
-  /** Applies all writes of a block; returns the buckets that changed. */
+  /** Applies all writes of a block, or none where a bucket cannot be read; returns the buckets that changed. */
   update(writes: Iterable<readonly [stateKey: string, stored: Uint8Array | undefined]>): Map<number, Uint8Array> {
     const changed = new Map<number, Uint8Array>();
-    for (const [stateKey, stored] of writes) this.#applyLeaf(leafChange(stateKey, stored), changed);
+    let leaves = this.#leaves;
+    for (const [stateKey, stored] of writes) leaves += this.#applyLeaf(leafChange(stateKey, stored), changed);
+    this.#leaves = leaves;
     const touched = new Uint32Array(changed.size);
     let count = 0;
     for (const [index, bucket] of changed) {
@@ -90,13 +92,14 @@ export class StateTree {
     return { kind: 'absence', key: proofKeyOf(stateKey), left, right };
   }
 
-  #applyLeaf(change: LeafChange, changed: Map<number, Uint8Array>): void {
+  /** By how many leaves the bucket in `changed` grows. */
+  #applyLeaf(change: LeafChange, changed: Map<number, Uint8Array>): number {
     const index = this.#bucketIndex(change.path);
     const before = changed.get(index) ?? this.#bucket(index);
     const after = applyChange(before, change);
-    if (after === before) return;
-    this.#leaves += leafCount(after) - leafCount(before);
+    if (after === before) return 0;
     changed.set(index, after);
+    return leafCount(after) - leafCount(before);
   }
 
   #bucket(index: number): Uint8Array {
