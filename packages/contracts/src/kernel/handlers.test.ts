@@ -4,7 +4,7 @@ import { Type } from 'typebox';
 import { describe, expect, it } from 'vitest';
 import { identityContract } from '../identity/index.ts';
 import { arbitraryNonsense, arbitraryRequest, arbitraryStamp, arbitraryStep, runStep } from './arbitraries.ts';
-import { defineErrors } from './errors.ts';
+import { defineErrors, StateUnreadableError } from './errors.ts';
 import { genesisHash } from './genesis.ts';
 import {
   type Contract,
@@ -81,6 +81,42 @@ function mischief(): Contract {
 function mischiefLedger(): TestLedger {
   return new TestLedger([kernelContract, identityContract, mischief()]);
 }
+
+describe('R-LED-4 kernel: state that cannot be read', () => {
+  it('is no result of any transaction, whichever key it is', () => {
+    const ledger = new TestLedger();
+    const tx = ledger.transaction([stamp('unread')], [hospital]);
+    const transactions = [{ tx, keysUsed: ledger.keysUsed(tx) }];
+    const context = { chain: tx.chain, height: 1, blockTimeMs: ledger.timeMs + 1 };
+    const read = new Set<string>();
+    const noting = {
+      replaySeen: () => false,
+      get: (key: string) => {
+        read.add(key);
+        return ledger.get(key);
+      },
+    };
+    expect(ledger.kernel.executeBlock(transactions, noting, context).results[0]).toMatchObject({ code: 0 });
+    expect(read.size).toBeGreaterThan(2);
+    for (const broken of read) {
+      const get = (key: string): Uint8Array | undefined => {
+        if (key === broken) throw new StateUnreadableError('unread');
+        return ledger.get(key);
+      };
+      const view = { replaySeen: () => false, get };
+      expect(() => ledger.kernel.executeBlock(transactions, view, context), broken).toThrow(StateUnreadableError);
+    }
+    const unreadable = {
+      replaySeen: () => false,
+      get: () => {
+        throw new StateUnreadableError('unread');
+      },
+    };
+    expect(() => ledger.kernel.checkTransaction(tx, unreadable, context)).toThrow(StateUnreadableError);
+    const kid = tx.signatures[0]!.kid;
+    expect(() => ledger.kernel.resolveKey(unreadable, kid, tx.payload)).toThrow(StateUnreadableError);
+  });
+});
 
 describe('R-LED-4 kernel: a poisonous transaction is refused and leaves no trace', () => {
   const poisons: [name: string, error: string][] = [

@@ -118,6 +118,31 @@ describe('R-LED-1 StateTree', () => {
 });
 
 describe('R-LED-7 StateTree', () => {
+  it('takes all writes of a block or none, where a bucket cannot be read', () => {
+    const { buckets, apply } = memoryTree(4);
+    apply(Array.from({ length: 40 }, (_, n) => [`kernel/test/${n}`, Buffer.from([1])]));
+    let reads = 0;
+    const source = {
+      get: (index: number) => {
+        reads += 1;
+        if (reads > 5) throw new Error('unreadable');
+        return buckets.get(index);
+      },
+    };
+    const tree = new StateTree(source, 4);
+    tree.load(buckets);
+    const [root, size] = [tree.root(), tree.size()];
+    const writes: Writes = Array.from({ length: 60 }, (_, n) => [`kernel/test/${n}`, Buffer.from([2])]);
+    expect(() => tree.update(writes)).toThrow('unreadable');
+    expect([tree.root(), tree.size()]).toEqual([root, size]);
+    reads = Number.NEGATIVE_INFINITY;
+    tree.update(writes);
+    apply(writes);
+    const whole = new StateTree({ get: (index) => buckets.get(index) }, 4);
+    whole.load(buckets);
+    expect([tree.root(), tree.size()]).toEqual([whole.root(), 60]);
+  });
+
   it('a block costs what it changes, not what there is', () => {
     const { tree, buckets, apply } = memoryTree(12);
     apply(Array.from({ length: 20_000 }, (_, n) => [`kernel/test/${n}`, Buffer.from([1])]));
