@@ -12,7 +12,8 @@ import { descriptorsOf, makeReadOnly } from './testing/descriptors.ts';
 import { makeKernel, makeNetwork, stampTransaction } from './testing/fixture.ts';
 
 const run = promisify(execFile);
-const child = (name: string): string => fileURLToPath(new URL(`./testing/${name}.ts`, import.meta.url));
+const freeListChild = fileURLToPath(new URL('./testing/free-list-child.ts', import.meta.url));
+const limitedChild = fileURLToPath(new URL('./testing/limited-child.ts', import.meta.url));
 const network = makeNetwork(4);
 const { genesis, validatorKey } = network;
 const hasProc = process.platform === 'linux';
@@ -114,7 +115,7 @@ describe('R-LED-1 a store that cannot be written', () => {
     'however often it was opened again stops the ledger, with a number, and nothing acknowledged is lost',
     async () => {
       const limited = 'ulimit -f "$1"; shift; exec "$@"';
-      const command = [process.execPath, child('limited-child'), dir, String(segmentBytes)];
+      const command = [process.execPath, limitedChild, dir, String(segmentBytes)];
       const { stdout } = await run('bash', ['-c', limited, 'limited', String(fileKibibytes), ...command]);
       const { storeFailed } = LedgerErrorCodes;
       const said = JSON.parse(stdout) as { acknowledged: string[]; problem: string };
@@ -142,7 +143,7 @@ describe('R-LED-1 a store whose free pages are used up by one write', () => {
     'takes that write, and those behind it',
     async () => {
       const env = { ...process.env, UV_THREADPOOL_SIZE: threads };
-      const { stdout } = await run(process.execPath, [child('free-list-child')], { env });
+      const { stdout } = await run(process.execPath, [freeListChild], { env });
       expect(JSON.parse(stdout)).toEqual({ failures: [] });
     },
     timeoutMs,

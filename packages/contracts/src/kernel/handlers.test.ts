@@ -112,7 +112,7 @@ describe('R-LED-4 kernel: state that cannot be read', () => {
         throw new StateUnreadableError('unread');
       },
     };
-    expect(() => ledger.kernel.checkTransaction(tx, unreadable, context)).toThrow(StateUnreadableError);
+    expect(() => ledger.kernel.checkTransaction(transactions[0]!, unreadable, context)).toThrow(StateUnreadableError);
     const kid = tx.signatures[0]!.kid;
     expect(() => ledger.kernel.resolveKey(unreadable, kid, tx.payload)).toThrow(StateUnreadableError);
   });
