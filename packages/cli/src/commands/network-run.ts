@@ -6,7 +6,7 @@ import { memberUrl } from '../network/addresses.ts';
 import { requireComet } from '../network/comet-binary.ts';
 import { readyWaitMsMax } from '../network/limits.ts';
 import { type Network, readNetwork } from '../network/network-directory.ts';
-import { directoryProblem, isInOrder, type MemberStatus, networkStatus } from '../network/network-status.ts';
+import { directoryProblem, isUp, type MemberStatus, networkStatus } from '../network/network-status.ts';
 import { runNetwork, stopNetwork, waitFor } from '../network/run-network.ts';
 import { startMember, stopMember } from '../network/single-member.ts';
 import { stoppedSinceMs } from '../network/stop-mark.ts';
@@ -76,11 +76,16 @@ async function runAll(cli: Cli, options: NetworkOptions): Promise<undefined> {
     if (stoppedSinceMs(member) === undefined) continue;
     cli.say(`${member.slug} stays stopped, as its operator said, until: ${startText(member.slug, dir)}`, options);
   }
-  // What the operator stopped can leave too little power: nobody waits for that here.
-  const isReady = async (): Promise<boolean> => (await networkStatus(network)).members.every(isInOrder);
-  const isUp = await waitFor(isReady, readyWaitMsMax, end);
-  const value = { chain: network.chain, dir, ready: isUp, pid: process.pid, members: network.members };
-  const title = isUp ? `Network ${network.chain} runs` : 'Not every member is up yet; see salus network status';
+  let found: MemberStatus[] = [];
+  // What is wrong otherwise, or stopped, takes no waiting: it is told.
+  const isReady = async (): Promise<boolean> => {
+    found = (await networkStatus(network)).members;
+    return found.every((one) => one.stopped !== undefined || (isUp(one) && one.comet?.isCatchingUp === false));
+  };
+  const ready = await waitFor(isReady, readyWaitMsMax, end);
+  for (const { slug, problem } of found) if (problem !== undefined) cli.say(`${slug}: ${problem}.`, options);
+  const value = { chain: network.chain, dir, ready, pid: process.pid, members: network.members };
+  const title = ready ? `Network ${network.chain} runs` : 'Not every member is up yet; see salus network status';
   cli.print({ value, text: [title, ...addresses(network), 'Ctrl-C stops it.'].join('\n') }, options);
   await end;
   await running.stop();
@@ -93,13 +98,13 @@ function startText(slug: string, dir: string): string {
 
 async function startOne(dir: string, slug: string): Promise<Outcome> {
   const status = await startMember(dir, readNetwork(dir), slug);
-  const { comet, problem = 'it does not answer' } = status;
-  const isUp = status.problem === undefined && comet !== undefined;
+  const { problem, comet } = status;
   const catching = comet?.isCatchingUp === true ? ', and takes the blocks that it missed' : '';
+  const state = isUp(status) ? `runs${catching}` : 'is not up yet';
   return {
-    value: { ...status, ready: isUp },
-    text: isUp ? `${slug} runs${catching}.` : `${slug} is not up yet: ${problem}.`,
-    exitCode: isUp ? exitCodes.ok : exitCodes.failed,
+    value: { ...status, ready: isUp(status) },
+    text: `${slug} ${state}${problem === undefined ? '' : `: ${problem}`}.`,
+    exitCode: isUp(status) && problem === undefined ? exitCodes.ok : exitCodes.failed,
   };
 }
 

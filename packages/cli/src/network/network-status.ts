@@ -4,6 +4,7 @@ import { CometRpc } from '@salus/ledger';
 import { NodeErrorCodes, NodeFault, openDirectory } from '@salus/server';
 import { memberUrl, trustAuthority } from './addresses.ts';
 import { cometHomeOf } from './comet-home.ts';
+import { endpointProblem, registeredEndpoint } from './endpoint-check.ts';
 import { statusTimeoutMs } from './limits.ts';
 import type { Network, NetworkMember } from './network-directory.ts';
 import { isSupervised, memberPidFile } from './run-network.ts';
@@ -35,6 +36,8 @@ export type MemberStatus = {
   expiring?: Expiring[];
   /** Since when its operator has had it stopped (RFC 3339); it is ended in order then, and that is no problem. */
   stopped?: string;
+  /** Where the others reach it, as the ledger says; absent where nobody answers, or it is stopped. */
+  endpoint?: string;
   /** What does not answer, or does not fit. */
   problem?: string;
 };
@@ -147,6 +150,10 @@ async function memberStatus(member: NetworkMember, { host, chain }: Network): Pr
   return { status, faults: (node.status === 'fulfilled' && node.value.faults) || [] };
 }
 
+function addProblem(status: MemberStatus, found: string): void {
+  status.problem = status.problem === undefined ? found : `${status.problem}; ${found}`;
+}
+
 async function rootAfter({ url, height, appHash }: MemberStatus, block: number): Promise<string | undefined> {
   if (height === undefined || height < block) return undefined;
   if (height === block) return appHash;
@@ -173,8 +180,23 @@ async function compareRoots(all: readonly MemberStatus[]): Promise<void> {
   const differing = roots.filter((root) => root !== undefined && root !== appHash).length;
   const agreeing = 1 + roots.filter((root) => root === appHash).length;
   if (differing <= agreeing) return;
-  const found = `its state after block ${height} is not that of the others`;
-  last.problem = last.problem === undefined ? found : `${last.problem}; ${found}`;
+  addProblem(last, `its state after block ${height} is not that of the others`);
+}
+
+/** What of the members that run stands otherwise on the ledger, as the one that is furthest says. */
+async function compareEndpoints(network: Network, all: readonly MemberStatus[]): Promise<void> {
+  const answering = all.filter(({ height }) => height !== undefined);
+  const [asked] = answering.sort((one, other) => (other.height ?? 0) - (one.height ?? 0));
+  if (!asked) return;
+  const compare = async (status: MemberStatus): Promise<void> => {
+    const member = network.members.find(({ slug }) => slug === status.slug);
+    const endpoint = await registeredEndpoint(asked.url, status.slug);
+    if (!member || endpoint === undefined) return;
+    status.endpoint = endpoint;
+    const found = endpointProblem(member, network, endpoint);
+    if (found !== undefined) addProblem(status, found);
+  };
+  await Promise.all(all.filter(({ stopped }) => stopped === undefined).map(compare));
 }
 
 async function votingPower({ members }: Network, all: readonly MemberStatus[]): Promise<VotingPower | undefined> {
@@ -191,8 +213,13 @@ async function votingPower({ members }: Network, all: readonly MemberStatus[]): 
   return validators && powerOf(validators, known);
 }
 
+/** Both of its processes answer, whatever they say. */
+export function isUp({ height, comet }: MemberStatus): boolean {
+  return height !== undefined && comet !== undefined;
+}
+
 /** Runs as it should, or is ended as its operator said. */
-export function isInOrder({ problem, comet, stopped }: MemberStatus): boolean {
+function isInOrder({ problem, comet, stopped }: MemberStatus): boolean {
   return problem === undefined && (stopped !== undefined || comet?.isCatchingUp === false);
 }
 
@@ -205,6 +232,7 @@ export async function networkStatus(network: Network): Promise<NetworkStatus> {
   const seen = await Promise.all(members.map((member) => memberStatus(member, network)));
   const all = seen.map(({ status }) => status);
   await compareRoots(all);
+  await compareEndpoints(network, all);
   for (const status of all) {
     const faults = seen.flatMap(({ status: { slug: seenBy }, faults: theirs }) =>
       theirs.flatMap(({ validator, ...fault }) => (validator === status.comet?.address ? [{ ...fault, seenBy }] : [])),

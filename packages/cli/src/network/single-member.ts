@@ -3,7 +3,7 @@ import { cometHomeOf } from './comet-home.ts';
 import { networkError } from './errors.ts';
 import { readyWaitMsMax } from './limits.ts';
 import type { Network, NetworkMember } from './network-directory.ts';
-import { cometPidFile, type MemberStatus, networkStatus } from './network-status.ts';
+import { cometPidFile, isUp, type MemberStatus, networkStatus } from './network-status.ts';
 import { isSupervised, memberPidFile, waitFor } from './run-network.ts';
 import { markStopped, stoppedSinceMs, unmarkStopped } from './stop-mark.ts';
 import { endProcess, runningPid } from './supervised-process.ts';
@@ -84,20 +84,22 @@ export async function stopMember(
   return { member: slug, ...(power && { power }) };
 }
 
-/** Brings back a member that was stopped; `undefined` where it does not come up in time. Throws as `stopMember`, `memberStarted`. */
+/** Brings back a member that was stopped, and waits for it. Throws as `stopMember` does, and `memberStarted`. */
 export async function startMember(dir: string, network: Network, slug: string): Promise<MemberStatus> {
   const member = memberOf(network, slug);
   requireSupervised(dir, member);
   if (stoppedSinceMs(member) === undefined) {
-    const isUp = processesOf(member).length > 0;
-    throw networkError('memberStarted', isUp ? `${slug} runs.` : `${slug} was not stopped, and is started again.`);
+    const isRunning = processesOf(member).length > 0;
+    throw networkError('memberStarted', isRunning ? `${slug} runs.` : `${slug} was not stopped, and is started again.`);
   }
   unmarkStopped(member);
-  let status: MemberStatus | undefined;
-  const isUp = async (): Promise<boolean> => {
-    status = (await networkStatus(network)).members.find((one) => one.slug === slug);
-    return status?.problem === undefined && status?.comet !== undefined;
+  const look = async (): Promise<MemberStatus | undefined> =>
+    (await networkStatus(network)).members.find((one) => one.slug === slug);
+  let status = await look();
+  const isThere = async (): Promise<boolean> => {
+    status = await look();
+    return status !== undefined && isUp(status);
   };
-  await waitFor(isUp, readyWaitMsMax);
+  await waitFor(isThere, readyWaitMsMax);
   return status as MemberStatus;
 }
