@@ -1,4 +1,4 @@
-import { type ParsedTransaction, sha256, toBase64url, toHex, utf8 } from '@salus/protocol';
+import { type Message, type ParsedTransaction, sha256, toBase64url, toHex, utf8 } from '@salus/protocol';
 import fc from 'fast-check';
 import { Type } from 'typebox';
 import { describe, expect, it } from 'vitest';
@@ -203,6 +203,19 @@ describe('R-LED-1 kernel: what may enter', () => {
     const result = new TestLedger().run([{ type: 'kernel/stamp', digest: 'my diagnosis' }], [hospital]);
     expect(result.log).toContain('/digest');
     expect(result.log).not.toContain('diagnosis');
+  });
+
+  it('does not repeat a member that a schema does not have', () => {
+    const digest = 'A'.repeat(43);
+    const run = (message: Message): string => new TestLedger().run([message], [hospital]).log;
+    const log = run({ type: 'kernel/stamp', digest, 'my diagnosis': 1 } as Message);
+    expect(log).toBe(
+      'messageMalformed: the message has a member that is not known; correct the member that the log names',
+    );
+    const change = { kind: 'parameter', name: 'a', value: 1, 'my/diagnosis': 1 };
+    const nested = run({ type: 'governance/propose', change, reason: digest, activationHeight: 0 } as Message);
+    expect(nested).toContain('/change');
+    expect(nested).not.toContain('diagnosis');
   });
 
   it('accepts what is really signed, and refuses what another key signed', async () => {

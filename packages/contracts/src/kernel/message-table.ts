@@ -21,6 +21,14 @@ class MalformedMessage extends ContractError {
   }
 }
 
+/** Where a message is not as its schema says, in names of the schema: that of a member that it does not have is the sender's. */
+function faultOf(first: { instancePath: string; message: string } | undefined): string {
+  const { instancePath: path = '', message = 'is malformed' } = first ?? {};
+  const isUnknown = message === 'schema is false';
+  const where = isUnknown ? path.slice(0, path.lastIndexOf('/')) : path;
+  return `${where === '' ? 'the message' : where} ${isUnknown ? 'has a member that is not known' : message}`;
+}
+
 function validatorOf(type: string, { schema }: MessageDefinition): Validator {
   const problems = looseEnds(schema);
   if (problems.length > 0) throw new TypeError(`schema of ${type} is open or unbounded: ${problems.join('; ')}`);
@@ -79,8 +87,7 @@ export class MessageTable {
     const { definition, validator } = this.entry(message.type, version);
     if (!validator.Check(message)) {
       const [first] = validator.Errors(message);
-      const where = first?.instancePath === '' ? 'the message' : (first?.instancePath ?? 'the message');
-      throw new MalformedMessage(kernelErrors.messageMalformed, `${where} ${first?.message ?? 'is malformed'}`);
+      throw new MalformedMessage(kernelErrors.messageMalformed, faultOf(first));
     }
     definition.check?.(message as never);
   }

@@ -131,7 +131,9 @@ function isDiskFull(error: unknown): boolean {
 export function problemOf(error: unknown): Omit<Problem, 'requestId'> {
   if (error instanceof ApiFault) return ofApi(error.code, error.details);
   if (error instanceof RuleFault) return ofRule(error.code, error.details);
-  if (error instanceof SalusError) return ofRule(error.code, {});
+  // A contract's log names the member that it refuses, never what is in it: the advice sends people there.
+  if (error instanceof SalusError)
+    return ofRule(error.code, error.code < contractCodeMin ? {} : { detail: error.message });
   if (isDiskFull(error)) return ofRule(LedgerErrorCodes.diskFull, {});
   const known = frameworkCodes[textCodeOf(error)];
   if (known !== undefined) return ofApi(known, {});
