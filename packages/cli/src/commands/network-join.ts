@@ -1,10 +1,10 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { identity, type MemberClass } from '@salus/contracts';
 import { ed25519PublicKey, toBase64url } from '@salus/protocol';
 import { readSeed } from '@salus/server';
 import { type Command, Option } from 'commander';
-import { type Cli, examples, type GlobalOptions, integerOption, type Outcome, urlDefault } from '../cli.ts';
+import { type Cli, examples, type GlobalOptions, integerOption, type Outcome, urlDefault, usageFault } from '../cli.ts';
 import { connectionFlags } from '../network/addresses.ts';
 import { Ballots, type Opened } from '../network/ballots.ts';
 import { invitationOf } from '../network/invitation.ts';
@@ -30,7 +30,8 @@ interface JoinCommandOptions extends GlobalOptions {
 interface BallotCommandOptions extends GlobalOptions {
   org: string;
   url: string;
-  choice: 'yes' | 'no' | 'abstain';
+  choice: 'yes' | 'no' | 'abstain' | 'veto';
+  reason?: string;
 }
 
 const classes = ['provider', 'payer', 'patientRepresentatives', 'pharmacy', 'manufacturer', 'research', 'regulator'];
@@ -154,13 +155,25 @@ function addVoting(program: Command, cli: Cli): void {
     );
   withBallot(program.command('vote <proposal>'))
     .summary('vote on a proposal')
-    .addOption(new Option('--choice <choice>').choices(['yes', 'no', 'abstain']).default('yes'))
-    .addHelpText('after', examples('salus network vote 3 --data /srv/network/clinic --org clinic'))
+    .addOption(new Option('--choice <choice>').choices(['yes', 'no', 'abstain', 'veto']).default('yes'))
+    .option('--reason <file>', 'document that says why, for a veto; the ledger has its digest alone')
+    .addHelpText(
+      'after',
+      examples(
+        'salus network vote 3 --data /srv/network/clinic --org clinic',
+        'salus network vote 3 --choice veto --reason why.pdf --data /srv/network/clinic --org clinic',
+      ),
+    )
     .action(
       cli.action<BallotCommandOptions, [string]>(async (options, number) => {
         const proposal = integerOption('<proposal>', 0, proposalMax)(number);
-        const { choice, org } = options;
-        await new Ballots(options).vote(proposal, choice);
+        const { choice, org, reason } = options;
+        if ((choice === 'veto') !== (reason !== undefined)) {
+          throw usageFault('A veto has a --reason, and nothing else has one.');
+        }
+        const ballots = new Ballots(options);
+        if (choice !== 'veto') await ballots.vote(proposal, choice);
+        else await ballots.veto(proposal, readFileSync(reason ?? ''));
         return { value: { proposal, choice, org }, text: `${org} votes ${choice} on proposal ${proposal}.` };
       }),
     );

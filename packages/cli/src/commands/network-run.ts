@@ -6,7 +6,13 @@ import { memberUrl } from '../network/addresses.ts';
 import { requireComet } from '../network/comet-binary.ts';
 import { readyWaitMsMax } from '../network/limits.ts';
 import { type Network, readNetwork } from '../network/network-directory.ts';
-import { directoryProblem, isUp, type MemberStatus, networkStatus } from '../network/network-status.ts';
+import {
+  directoryProblem,
+  isUp,
+  type MemberStatus,
+  type NetworkStatus,
+  networkStatus,
+} from '../network/network-status.ts';
 import { runNetwork, stopNetwork, waitFor } from '../network/run-network.ts';
 import { startMember, stopMember } from '../network/single-member.ts';
 import { stoppedSinceMs } from '../network/stop-mark.ts';
@@ -124,10 +130,10 @@ function addStart(program: Command, cli: Cli): void {
     );
 }
 
-function statusText({ chain, supervised, power, members }: Awaited<ReturnType<typeof networkStatus>>): string {
+function statusText({ chain, supervised, power, members }: NetworkStatus, dir: string): string {
   const isDown = !supervised && members.every(({ height, comet }) => height === undefined && comet === undefined);
   return [
-    `Network ${chain}${isDown ? ' does not run: salus network start' : ''}`,
+    `Network ${chain}${isDown ? ` does not run: salus network start --dir ${dir}` : ''}`,
     ...members.map(memberLine),
     ...(power === undefined ? [] : [powerLine(power)]),
     ...faultLines(members),
@@ -145,8 +151,9 @@ function addStatus(program: Command, cli: Cli): void {
     .addHelpText('after', examples('salus network status --dir /srv/network'))
     .action(
       cli.action<NetworkOptions, []>(async (options) => {
-        const status = await networkStatus(readNetwork(resolve(options.dir)));
-        return { value: status, text: statusText(status), exitCode: status.ok ? exitCodes.ok : exitCodes.failed };
+        const dir = resolve(options.dir);
+        const status = await networkStatus(readNetwork(dir));
+        return { value: status, text: statusText(status, dir), exitCode: status.ok ? exitCodes.ok : exitCodes.failed };
       }),
     );
 }

@@ -65,6 +65,13 @@ async function vote(slug: string, { proposal, digest }: Opened, choice: string):
   await submit(slug, { type: 'governance/vote', proposal, digest, choice } as Message);
 }
 
+/** With the command that members vote with; gives its exit code. */
+function voteBy(org: string, { proposal }: { proposal: number }, ...how: string[]): Promise<number> {
+  const quiet = { out: (): void => undefined, err: (): void => undefined };
+  const who = ['--data', data, '--org', org, '--url', url];
+  return run(['network', 'vote', String(proposal), ...who, ...how], quiet);
+}
+
 const parameter = (value: number) => ({ kind: 'parameter', name: 'requestTimeoutMs', value });
 
 describe('R-LED-6 how a vote stands', () => {
@@ -73,6 +80,16 @@ describe('R-LED-6 how a vote stands', () => {
     expect(await json()).toMatchObject({ proposals: [], left: 0 });
     expect(JSON.parse((await proven('0', '--json')).text)).toMatchObject({ code: 835 });
     expect((await proven('x')).exit).toBe(2);
+    const malformed = submit('clinic', {
+      type: 'governance/vote',
+      proposal: 'Jane',
+      digest: 'A'.repeat(43),
+      choice: 'yes',
+    });
+    // The advice is to correct what the log names.
+    await expect(malformed).rejects.toMatchObject({
+      problem: { code: 1007, detail: expect.stringContaining('/proposal must be integer') },
+    });
   });
 
   test('a vote from its opening to the block from which it is in force, as the ledger proves it', async () => {
@@ -119,12 +136,13 @@ describe('R-LED-6 how a vote stands', () => {
   test('what nobody voted for is rejected, and older ones are left out of the list when that is wished', async () => {
     await propose('regulator', parameter(180_000));
     const third = await propose('hospital', parameter(240_000));
-    await submit('regulator', {
-      type: 'governance/veto',
-      proposal: third.proposal,
-      digest: third.digest,
-      reason: 'A'.repeat(43),
-    } as Message);
+    const why = join(scratch, 'why.txt');
+    writeFileSync(why, 'because');
+    expect(await voteBy('regulator', third, '--choice', 'veto')).toBe(2);
+    expect(await voteBy('regulator', third, '--reason', why)).toBe(2);
+    expect(await voteBy('regulator', third, '--choice', 'veto', '--reason', join(scratch, 'none'))).toBe(1);
+    expect(await voteBy('regulator', { proposal: 77 }, '--choice', 'no')).toBe(1);
+    expect(await voteBy('regulator', third, '--choice', 'veto', '--reason', why)).toBe(0);
     expect(await json(String(third.proposal))).toMatchObject({
       standing: { vetoing: ['regulator'], outcome: 'vetoed' },
     });

@@ -20,6 +20,7 @@ import {
   validForMsDefault,
 } from '@salus/server';
 import { trustMember } from './addresses.ts';
+import { networkError } from './errors.ts';
 import { validatorPower } from './network-directory.ts';
 
 export type BallotOptions = { data: string; org: string; url: string };
@@ -52,6 +53,12 @@ export class Ballots {
     await this.#submit([{ type: 'governance/vote', proposal, digest, choice }]);
   }
 
+  /** `reason` is a document that says why; the ledger has its digest alone. */
+  async veto(proposal: number, reason: Uint8Array): Promise<void> {
+    const { digest } = await this.#proposal(proposal);
+    await this.#submit([{ type: 'governance/veto', proposal, digest, reason: toBase64url(sha256(reason)) }]);
+  }
+
   async execute(proposal: number): Promise<number | undefined> {
     const { digest } = await this.#proposal(proposal);
     const [output] = await this.#submit([{ type: 'governance/execute', proposal, digest }]);
@@ -81,7 +88,7 @@ export class Ballots {
   async #proposal(n: number): Promise<StoredProposal> {
     const key = `proposals/all/${n}`;
     const { content } = await this.#client.getState({ params: { contract: 'governance', key }, query: {} });
-    if (content === undefined) throw new NodeFault(NodeErrorCodes.inputInvalid, `There is no proposal ${n}.`);
+    if (content === undefined) throw networkError('proposalUnknown', `There is no proposal ${n}.`);
     return content as StoredProposal;
   }
 

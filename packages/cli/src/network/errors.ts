@@ -13,7 +13,7 @@ export const NetworkErrorCodes = {
 export type NetworkErrorName = keyof typeof NetworkErrorCodes;
 
 const advice: Readonly<Record<NetworkErrorName, string>> = {
-  networkStopped: 'Run the network with `salus network start`: single members are stopped and started while it runs.',
+  networkStopped: 'Run it with `salus network start`; single members are stopped and started while it runs.',
   memberStopped: '`salus network start MEMBER` brings it back.',
   memberStarted: 'See `salus network status` for how it is, and its member.log.',
   certificateUnknown:
