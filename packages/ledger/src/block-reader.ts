@@ -13,6 +13,8 @@ export type BlockContent = {
   appHash: Uint8Array;
   transactions: Uint8Array[];
   results: ResultJson[];
+  /** Of the transactions, lower-case hex, where they are known without reading the block. */
+  hashes?: readonly string[];
 };
 export type SignedHeader = { header: Header; commit: Commit };
 export type Block = BlockContent & SignedHeader;
@@ -46,6 +48,11 @@ export class BlockReader {
     this.#scan = scan;
     this.#state = state;
     this.#signedSource = signedSource;
+  }
+
+  /** A block that was just committed, and that whoever follows the chain asks for at once. */
+  note(content: BlockContent, signed: string): void {
+    remember(this.#contents, content.height, Promise.resolve({ ...content, signed }));
   }
 
   /** Undefined where there is no such block (yet). */

@@ -8,6 +8,7 @@ import type {
   PreparedProposal,
   QueryAnswer,
 } from './application.ts';
+import type { BlockContent } from './block-reader.ts';
 import { copyLedger } from './copy.ts';
 import { genesisValidators } from './directory.ts';
 import { examine } from './doctor.ts';
@@ -52,6 +53,7 @@ export class DurableApplication {
   readonly #flusher: Flusher;
   #committed: ApplicationInfo;
   #finalized: Finalized | undefined;
+  #lastBlock: BlockContent | undefined;
 
   private constructor(opened: Opened, log: BlockLog) {
     const { kernel, directory, state, tree, head, last } = opened;
@@ -83,6 +85,11 @@ export class DurableApplication {
   /** ABCI Info: the last committed block, which survives whatever happens. */
   info(): ApplicationInfo {
     return this.#committed;
+  }
+
+  /** The last block that was committed since this was opened. */
+  get lastBlock(): BlockContent | undefined {
+    return this.#lastBlock;
   }
 
   /** What readers see: committed state, the index of committed transactions. */
@@ -165,13 +172,15 @@ export class DurableApplication {
     const { transactions, block, answer } = finalized;
     const { appHash, results, writes, replayIds } = answer;
     const { height, blockTimeMs: timeMs } = block;
+    const bytes = transactions.map(({ tx }) => tx.bytes);
+    const written = results.map(resultJson);
     const record = {
       height,
       timeMs,
       signed,
       appHash,
-      transactions: transactions.map(({ tx }) => tx.bytes),
-      results: encodeResults(results.map(resultJson)),
+      transactions: bytes,
+      results: encodeResults(written),
       writes,
       replayIds,
     };
@@ -179,6 +188,7 @@ export class DurableApplication {
     this.state.commit(location, performance.now());
     this.#flusher.noteBlock();
     this.#finalized = undefined;
+    this.#lastBlock = { height, timeMs, appHash, transactions: bytes, results: written };
     this.#committed = { chain: this.genesis.chain, height, timeMs, appHash };
     this.meter.time('commit', sinceMs);
     return this.#committed;

@@ -126,8 +126,9 @@ export class Kernel {
   checkTransaction({ tx, keysUsed }: VerifiedTransaction, view: LedgerView, context: BlockContext): CheckResult {
     try {
       const reader = this.#reader(view);
-      check(!this.#upgradeNeeded(reader, context.height), kernelErrors.versionUnknown);
-      this.#checkStateless(tx, context, applicationVersion(reader, context.height));
+      const version = applicationVersion(reader, context.height);
+      check(version <= this.#latestVersion, kernelErrors.versionUnknown);
+      this.#checkStateless(tx, context, version);
       this.#checkSigners(reader, tx, keysUsed, context);
       const { minute, id } = replayIdOf(tx);
       check(!view.replaySeen(minute, id), kernelErrors.replayed);

@@ -20,9 +20,9 @@ import {
   toHex,
 } from '@salus/protocol';
 import type { BlockPosition } from '../application.ts';
+import type { BlockContent } from '../block-reader.ts';
 import { genesisValidators } from '../directory.ts';
 import type { DurableApplication } from '../durable-application.ts';
-import { type ResultJson, resultJson } from '../log/block-codec.ts';
 import { upgradeProblem } from '../upgrade.ts';
 import { type AbciHandler, type AbciLog, type AbciRequest, type AbciResponse, sharedAnswer } from './connection.ts';
 import { cometError } from './errors.ts';
@@ -49,11 +49,7 @@ import { signersOf } from './signers.ts';
 import type { TransactionPool, Verdict } from './transaction-pool.ts';
 
 /** A block of this member that is on the disk. */
-export type CommittedTransactions = {
-  height: number;
-  timeMs: number;
-  hashes: readonly string[];
-  results: readonly ResultJson[];
+export type CommittedTransactions = Required<Omit<BlockContent, 'appHash'>> & {
   /** By place why a transaction did not run. */
   unfit: ReadonlyMap<number, CheckResult>;
 };
@@ -119,13 +115,8 @@ function isVerified(verdict: Verdict): verdict is Exclude<Verdict, SalusError> {
 /** ABCI 2.0 over a DurableApplication (CometBFT specification, "ABCI++ methods"). */
 export class AbciApplication {
   readonly #parts: AbciParts;
-  #finalized: Omit<CommittedTransactions, 'results'> & { results: readonly TransactionResult[] } = {
-    height: 0,
-    timeMs: 0,
-    hashes: [],
-    results: [],
-    unfit: new Map(),
-  };
+  #finalized: Pick<CommittedTransactions, 'hashes' | 'unfit'> = { hashes: [], unfit: new Map() };
+  #told: BlockContent | undefined;
 
   constructor(parts: AbciParts) {
     this.#parts = parts;
@@ -353,7 +344,7 @@ export class AbciApplication {
     const { results, appHash, unfit } = application.finalizeBlock(transactions, { height, blockTimeMs });
     for (const [index, { code }] of unfit) log('transaction-unfit', { height, index, code });
     const hashes = transactions.map(({ tx }) => toHex(tx.hash));
-    this.#finalized = { height, timeMs: blockTimeMs, hashes, results, unfit };
+    this.#finalized = { hashes, unfit };
     const validatorUpdates = this.#validatorUpdates(height);
     return { case: 'finalizeBlock', value: { txResults: results.map(execResult), validatorUpdates, appHash } };
   }
@@ -394,10 +385,11 @@ export class AbciApplication {
     const { application, pool, onCommitted } = this.#parts;
     const { height } = await application.commit();
     this.#snapshot(height);
-    const { results, ...block } = this.#finalized;
-    if (block.height === height) {
-      for (const hash of block.hashes) pool.forget(hash);
-      onCommitted({ ...block, results: results.map(resultJson) });
+    const { lastBlock } = application;
+    if (lastBlock && lastBlock !== this.#told) {
+      this.#told = lastBlock;
+      for (const hash of this.#finalized.hashes) pool.forget(hash);
+      onCommitted({ ...lastBlock, ...this.#finalized });
     }
     return { case: 'commit', value: {} };
   }

@@ -314,6 +314,8 @@ export class CometLedger {
   }
 
   #committed(block: CommittedTransactions): void {
+    const { lastBlock } = this.#parts.application;
+    if (lastBlock) this.#blocks.note({ ...lastBlock, hashes: block.hashes }, '');
     this.#submissions.committed(block);
     const codes = block.results.map(({ code }) => code);
     this.#parts.application.meter.tell({ kind: 'block', timeMs: block.timeMs, codes });

@@ -40,6 +40,17 @@ describe('R-LED-2 transactions that were verified', () => {
     expect(pool.size).toBe(1);
   });
 
+  it('are verified once where they come twice at once, and apart from what ends like them', async () => {
+    const bytes = await stamp('one');
+    const other = changed(bytes, 30);
+    const verdicts = [bytes, other, bytes, other].map((one) => pool.verify(one));
+    expect(verdicts[2]).toBe(verdicts[0]);
+    const [first, second, , fourth] = await Promise.all(verdicts);
+    expect(first).not.toBeInstanceOf(SalusError);
+    expect([second, fourth]).toEqual([expect.any(SalusError), expect.any(SalusError)]);
+    expect(pool.size).toBe(1);
+  });
+
   it('are forgotten one by one, and the oldest when they are too many', async () => {
     const all = await Promise.all(['a', 'b', 'c', 'd'].map(stamp));
     for (const bytes of all) await pool.verify(bytes);

@@ -33,7 +33,8 @@ export class TransactionPool {
   readonly #byTail = new Map<string, VerifiedBytes>();
   /** Those of the last list, where all were good. */
   #last: readonly VerifiedBytes[] = [];
-  readonly #underway = new Map<string, Promise<Verdict>>();
+  /** Also by their tails. */
+  readonly #underway = new Map<string, { bytes: Uint8Array; verdict: Promise<Verdict> }>();
   #bytes = 0;
 
   constructor(verifier: Verifier, entriesMax = verifiedTransactionsMax, bytesMax = verifiedBytesMax) {
@@ -52,21 +53,25 @@ export class TransactionPool {
   }
 
   verify(bytes: Uint8Array): Verdict | Promise<Verdict> {
-    const seen = this.#byTail.get(tailOf(bytes));
+    const tail = tailOf(bytes);
+    const seen = this.#byTail.get(tail);
     if (seen && isSame(seen.tx.bytes, bytes)) return seen;
-    const hash = toHex(sha256(bytes));
-    const present = this.#verified.get(hash) ?? this.#underway.get(hash);
+    // Only where two end alike the hash has to tell them apart.
+    const present = seen && this.#verified.get(toHex(sha256(bytes)));
     if (present) return present;
-    const verifying = new Promise<Verdict>((resolve) => {
-      // The bytes lie in a buffer that many messages share: what is kept must not hold it.
-      this.#verifier.verify(bytes.slice(), (verdict) => {
-        this.#underway.delete(hash);
-        if (!(verdict instanceof SalusError)) this.#keep(verdict);
-        resolve(verdict);
+    const underway = this.#underway.get(tail);
+    if (underway && isSame(underway.bytes, bytes)) return underway.verdict;
+    // The bytes lie in a buffer that many messages share: what is kept must not hold it.
+    const own = bytes.slice();
+    const verdict = new Promise<Verdict>((resolve) => {
+      this.#verifier.verify(own, (found) => {
+        if (this.#underway.get(tail)?.bytes === own) this.#underway.delete(tail);
+        if (!(found instanceof SalusError)) this.#keep(found);
+        resolve(found);
       });
     });
-    this.#underway.set(hash, verifying);
-    return verifying;
+    if (!underway) this.#underway.set(tail, { bytes: own, verdict });
+    return verdict;
   }
 
   /** A block comes as proposal and again as decision: what is equal to the byte is not hashed again. */
@@ -93,6 +98,7 @@ export class TransactionPool {
   }
 
   #keep(verified: VerifiedBytes): void {
+    if (this.#verified.has(verified.hash)) return;
     const { bytes } = verified.tx;
     this.#verified.set(verified.hash, verified);
     this.#bytes += bytes.length;

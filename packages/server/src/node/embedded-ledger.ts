@@ -213,7 +213,7 @@ export class EngineLedger implements LedgerAccess {
     const block = await this.#ledger.content(height);
     if (block === undefined) return undefined;
     const transactions = block.transactions.map((bytes, index) => ({
-      hash: toHex(sha256(bytes)),
+      hash: block.hashes?.[index] ?? toHex(sha256(bytes)),
       events: block.results[index]?.events ?? [],
     }));
     return { height, timeMs: block.timeMs, transactions };
