@@ -20,8 +20,8 @@ function isSame(left: Uint8Array, right: Uint8Array | undefined): boolean {
 
 /**
  * Transactions with good signatures by the hash of their bytes: each comes up to five times (check, proposal, block)
- * and is verified once. What was refused is not kept. That a key has changed since is found by execution, which
- * compares the keys used with state.
+ * and is verified once. What was refused is not kept, and what is signed with a key that it carries neither: a signature can
+ * be made that is good under two keys, and members must find the same one whatever they have seen before.
  */
 export class TransactionPool {
   readonly #verifier: Verifier;
@@ -66,7 +66,7 @@ export class TransactionPool {
     const verdict = new Promise<Verdict>((resolve) => {
       this.#verifier.verify(own, (found) => {
         if (this.#underway.get(tail)?.bytes === own) this.#underway.delete(tail);
-        if (!(found instanceof SalusError)) this.#keep(found);
+        if (!(found instanceof SalusError) && found.isLasting) this.#keep(found);
         resolve(found);
       });
     });
@@ -82,7 +82,8 @@ export class TransactionPool {
     if (isLast) return last;
     const verdicts = await Promise.all(transactions.map((bytes) => this.verify(bytes)));
     const verified = verdicts.filter((verdict): verdict is VerifiedBytes => !(verdict instanceof SalusError));
-    this.#last = verified.length === verdicts.length ? verified : [];
+    const areLasting = verified.length === verdicts.length && verified.every(({ isLasting }) => isLasting);
+    this.#last = areLasting ? verified : [];
     return verdicts;
   }
 

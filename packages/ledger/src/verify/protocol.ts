@@ -21,5 +21,6 @@ export type VerifyAnswer = { kind: 'verified'; batch: number; hashes: ArrayBuffe
 export type FromWorker = KeysRequest | VerifyAnswer;
 
 export type Outcome = Verified | Refused;
-export type Verified = { chain: string; payload: Payload; kids: string[]; keys: string[] };
+/** `isLasting`: under registered keys alone, which never change; what is good under a carried key may be so under another later. */
+export type Verified = { chain: string; payload: Payload; kids: string[]; keys: string[]; isLasting: boolean };
 export type Refused = { code: number; log: string };

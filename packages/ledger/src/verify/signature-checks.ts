@@ -13,7 +13,12 @@ import { isSignedBy } from './es256.ts';
 import type { FoundKey, FromWorker, KeyAnswer, Outcome, Refused, ToWorker, VerifyRequest } from './protocol.ts';
 
 type Key = { object: KeyObject; thumbprint: string };
-type Item = { transaction: ParsedTransaction | undefined; refused: Refused | undefined; keys: Key[] };
+type Item = {
+  transaction: ParsedTransaction | undefined;
+  refused: Refused | undefined;
+  keys: Key[];
+  isLasting: boolean;
+};
 type Wanted = { item: Item; signature: number; kid: string };
 type Batch = { items: Item[]; hashes: Uint8Array; wanted: Wanted[] };
 type Post = (message: FromWorker, transfer: ArrayBuffer[]) => void;
@@ -28,9 +33,9 @@ function refusal(thrown: unknown): Refused {
 
 function parse(bytes: Uint8Array): Item {
   try {
-    return { transaction: parseTransaction(bytes), refused: undefined, keys: [] };
+    return { transaction: parseTransaction(bytes), refused: undefined, keys: [], isLasting: true };
   } catch (thrown) {
-    return { transaction: undefined, refused: refusal(thrown), keys: [] };
+    return { transaction: undefined, refused: refusal(thrown), keys: [], isLasting: true };
   }
 }
 
@@ -39,13 +44,14 @@ function hasSigned(key: Key, { signatures }: ParsedTransaction, index: number): 
   return signed !== undefined && isSignedBy(key.object, signed.signingInput, signed.signature);
 }
 
-function outcomeOf({ transaction, refused, keys: used }: Item): Outcome {
+function outcomeOf({ transaction, refused, keys: used, isLasting }: Item): Outcome {
   if (refused || !transaction) return refused ?? refusal(undefined);
   return {
     chain: transaction.chain,
     payload: transaction.payload,
     kids: transaction.signatures.map(({ kid }) => kid),
     keys: used.map(({ thumbprint }) => thumbprint),
+    isLasting,
   };
 }
 
@@ -124,6 +130,7 @@ export class SignatureChecks {
     try {
       const key = this.#imported(kid, answer);
       if (answer.isRegistered) this.#remember(kid, key);
+      else item.isLasting = false;
       const { carried } = answer;
       if (hasSigned(key, item.transaction, signature)) item.keys[signature] = key;
       else if (carried) this.#checkCarried(item, signature, this.#imported(kid, carried));
@@ -134,6 +141,7 @@ export class SignatureChecks {
   }
 
   #checkCarried(item: Item, signature: number, key: Key): void {
+    item.isLasting = false;
     if (item.transaction && hasSigned(key, item.transaction, signature)) item.keys[signature] = key;
     else item.refused = refusal(protocolError(ProtocolErrorCodes.signatureInvalid));
   }

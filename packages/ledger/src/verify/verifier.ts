@@ -10,8 +10,11 @@ import {
 import type { Meter } from '../meter.ts';
 import type { FromWorker, KeyAnswer, Outcome, ToWorker, VerifyAnswer } from './protocol.ts';
 
-/** A transaction whose signatures are good under keys with these thumbprints; execution compares them with state. */
-export type VerifiedBytes = { tx: ParsedTransaction; keysUsed: readonly string[]; hash: string };
+/**
+ * A transaction whose signatures are good under keys with these thumbprints; execution compares them with state. Unless
+ * `isLasting` that says nothing of a later state.
+ */
+export type VerifiedBytes = { tx: ParsedTransaction; keysUsed: readonly string[]; hash: string; isLasting: boolean };
 export type ResolveKey = (kid: string, payload: Payload) => KeyAnswer;
 export type VerifyDone = (verified: VerifiedBytes | SalusError) => void;
 
@@ -158,7 +161,8 @@ export class Verifier {
         continue;
       }
       const hash = hashes.subarray(index * hashBytes, (index + 1) * hashBytes);
-      done({ tx: parsedOf(bytes, hash, outcome), keysUsed: outcome.keys, hash: hash.toString('hex') });
+      const { keys: keysUsed, isLasting } = outcome;
+      done({ tx: parsedOf(bytes, hash, outcome), keysUsed, hash: hash.toString('hex'), isLasting });
     }
   }
 }
