@@ -85,8 +85,12 @@ async function runAll(cli: Cli, options: NetworkOptions): Promise<undefined> {
   let found: MemberStatus[] = [];
   // What is wrong otherwise, or stopped, takes no waiting: it is told.
   const isReady = async (): Promise<boolean> => {
-    found = (await networkStatus(network)).members;
-    return found.every((one) => one.stopped !== undefined || (isUp(one) && one.comet?.isCatchingUp === false));
+    const { members, power } = await networkStatus(network);
+    found = members;
+    return (
+      power !== undefined &&
+      members.every((one) => one.stopped !== undefined || (isUp(one) && one.comet?.isCatchingUp === false))
+    );
   };
   const ready = await waitFor(isReady, readyWaitMsMax, end);
   for (const { slug, problem } of found) if (problem !== undefined) cli.say(`${slug}: ${problem}.`, options);

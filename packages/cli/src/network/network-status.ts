@@ -241,7 +241,8 @@ export async function networkStatus(network: Network): Promise<NetworkStatus> {
   }
   const power = await votingPower(network, all);
   const isRunning = all.some(({ stopped }) => stopped === undefined);
-  const isEnough = power === undefined || power.there >= power.needed;
+  // Unknown before the first block: that the members find each other and decide is what everybody waits for.
+  const isEnough = power !== undefined && power.there >= power.needed;
   const ok = isRunning && isEnough && all.every(isInOrder);
   const supervised = members.some(({ dataDir }) => isSupervised(dirname(dataDir)));
   return { chain, supervised, ok, ...(power && { power }), members: all };
