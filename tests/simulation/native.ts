@@ -4,6 +4,7 @@
  * there. A batch is atomic, visible and durable when its promise resolves, as the store asks of the library
  * (`overlappingSync: false`).
  */
+import { constants } from 'node:os';
 import type { FromWorker, ToWorker } from '../../packages/ledger/src/verify/protocol.ts';
 import { SignatureChecks } from '../../packages/ledger/src/verify/signature-checks.ts';
 import { type Life, living } from './clock.ts';
@@ -155,7 +156,9 @@ class SimulatedStore {
     this.#batch = undefined;
     try {
       await this.#disk.commit(() => this.#apply(operations));
-    } catch (cause) {
+    } catch (error) {
+      // The library gives the numbers of the system.
+      const cause = Object.assign(error as Error, { code: constants.errno.ENOSPC });
       const commitError = Promise.reject(cause);
       commitError.catch(() => undefined);
       throw Object.assign(new Error('Commit failed (see commitError for details)'), { commitError });

@@ -1,6 +1,6 @@
 import { StateUnreadableError } from '@salus/contracts';
 import { ledgerError } from '../errors.ts';
-import { nodeFiles } from '../files.ts';
+import { type Files, nodeFiles } from '../files.ts';
 import type { LogLocation } from '../log/segment.ts';
 import { Environment, type Row, type Table } from './environment.ts';
 import type { Place, Posting } from './layer.ts';
@@ -57,12 +57,15 @@ export class Store {
   readonly #dir: string;
   readonly #copies = new Set<Promise<void>>();
   #environment: Environment;
+  readonly #files: Files;
   /** What the file said last that it has for good. */
   #height: number | undefined;
   #isClosed = false;
 
-  constructor(dir: string) {
+  /** `files`: how its file is looked at before it is opened again. */
+  constructor(dir: string, files: Files = nodeFiles) {
     this.#dir = dir;
+    this.#files = files;
     this.#environment = new Environment(dir);
     this.#height = this.head()?.height;
   }
@@ -219,7 +222,7 @@ export class Store {
 
   /** Throws where the file is not whole or says less than before, and leaves it closed. */
   async #reopen(): Promise<void> {
-    const problem = await storeFileProblem(nodeFiles, this.#dir);
+    const problem = await storeFileProblem(this.#files, this.#dir);
     while (this.#copies.size > 0) await Promise.allSettled(this.#copies);
     if (problem) {
       await this.#environment.close();
