@@ -11,6 +11,7 @@ export default defineConfig({
       '**/node_modules/**',
       'tests/foreign/**',
       'tests/network/**',
+      'tests/postgres/**',
       ...(process.env.SALUS_LONG === undefined ? longTests : []),
     ],
     setupFiles: ['tests/property-seed.ts'],

@@ -67,16 +67,16 @@ async function measureGate(hospital: Records, question: Question, names: Readonl
   const known = [...names];
   const ask = async (record: string): Promise<number> => {
     const startMs = performance.now();
-    const found = resources.find('Observation', record);
+    const found = await resources.find('Observation', record);
     const candidates = found === undefined ? [] : [found];
     const asked = { record: `Observation/${record}` };
     for await (const _none of await gate.release(question, candidates, asked));
-    gate.toldReason(question, candidates, asked);
+    await gate.toldReason(question, candidates, asked);
     return performance.now() - startMs;
   };
-  const askNobody = (record: string): number => {
+  const askNobody = async (record: string): Promise<number> => {
     const startMs = performance.now();
-    resources.find('Observation', record);
+    await resources.find('Observation', record);
     return performance.now() - startMs;
   };
   const times = { refused: [] as number[], absent: [] as number[], control: [] as number[] };
@@ -85,7 +85,7 @@ async function measureGate(hospital: Records, question: Question, names: Readonl
     const refuse = async (): Promise<unknown> => times.refused.push(await ask(record));
     const miss = async (): Promise<unknown> => times.absent.push(await ask(newId()));
     for (const one of round % 2 === 0 ? [refuse, miss] : [miss, refuse]) await one();
-    times.control.push(askNobody(newId()));
+    times.control.push(await askNobody(newId()));
   }
   return [
     line('refused or not here: at the gate', times.refused, times.absent),

@@ -141,17 +141,19 @@ function questionOf(node: RunningNode, slug: string, person: Did): Question {
   return { requester, purpose: 'TREAT', action: 'read', exit: 'read' };
 }
 
-function timed(gate: Gate, asked: readonly [Question, readonly Stored[]][]): number[] {
-  return asked.map(([question, entries]) => {
+async function timed(gate: Gate, asked: readonly [Question, readonly Stored[]][]): Promise<number[]> {
+  const times: number[] = [];
+  for (const [question, entries] of asked) {
     const startMs = performance.now();
-    gate.decide(question, entries);
-    return performance.now() - startMs;
-  });
+    await gate.decide(question, entries);
+    times.push(performance.now() - startMs);
+  }
+  return times;
 }
 
-function measure(records: OrganizationRecords, questions: readonly Question[]): Measurement[] {
+async function measure(records: OrganizationRecords, questions: readonly Question[]): Promise<Measurement[]> {
   const { gate, resources } = records;
-  const entries = resources.ofPatient(patientId);
+  const entries = await resources.ofPatient(patientId);
   const pick = <T>(list: readonly T[], n: number): T => list[n % list.length]!;
   const single = (count: number): [Question, Stored[]][] =>
     Array.from({ length: count }, (_, n) => [pick(questions, n), [pick(entries, n * 7)]]);
@@ -160,14 +162,19 @@ function measure(records: OrganizationRecords, questions: readonly Question[]): 
     return [pick(questions, n), entries.slice(from, from + pageEntries)];
   });
   const whole = Array.from({ length: pageCount }, (_, n): [Question, Stored[]] => [pick(questions, n), entries]);
-  timed(gate, single(questionCount / 10));
-  const answers = questions.map((question) => gate.decide(question, entries).permitted.length);
+  await timed(gate, single(questionCount / 10));
+  const answers: number[] = [];
+  for (const question of questions) answers.push((await gate.decide(question, entries)).permitted.length);
   const line = (name: string, times: number[]): Measurement => ({ name, unit: 'ms', ...latenciesOf(times, limitMs) });
   return [
-    { ...line('access decision', timed(gate, single(questionCount))), permitted: answers.join(' ') },
-    line(`access decision, page of ${pageEntries} entries`, timed(gate, pages)),
+    { ...line('access decision', await timed(gate, single(questionCount))), permitted: answers.join(' ') },
+    line(`access decision, page of ${pageEntries} entries`, await timed(gate, pages)),
     // No limit: this is a thousand decisions; the gate asks for them a page at a time.
-    { ...line(`access decision, ${entries.length} entries`, timed(gate, whole)), limit: undefined, ratio: undefined },
+    {
+      ...line(`access decision, ${entries.length} entries`, await timed(gate, whole)),
+      limit: undefined,
+      ratio: undefined,
+    },
   ];
 }
 
@@ -187,7 +194,7 @@ export async function benchGate(): Promise<Measurement[]> {
       await staff(node, 'clinic'),
       await staff(node, 'clinic'),
     ];
-    const entries = records.resources.ofPatient(patientId);
+    const entries = await records.resources.ofPatient(patientId);
     const patient = records.patients.byId(patientId)?.did ?? randomDid();
     await grantAll(node, records, directives(patient, records.organization.profile.did, granted, entries));
     const questions = [
@@ -195,7 +202,7 @@ export async function benchGate(): Promise<Measurement[]> {
       questionOf(node, 'clinic', granted),
       questionOf(node, 'clinic', stranger),
     ];
-    return measure(records, questions);
+    return await measure(records, questions);
   } finally {
     await node.stop();
     rmSync(dir, { recursive: true });

@@ -108,7 +108,8 @@ try {
   print('import, 99th percentile of turns', p99Ms, 'ms', turnMsMax);
   print('import of the same again', (await run()).rate, 'resources/s', resourcesPerSecondMin);
   print('memory after it', process.memoryUsage.rss() / 1_048_576, 'MiB', 1_024);
-  const sizes = first.patients.map((id) => ({ id, count: records.resources.ofPatient(id).length }));
+  const sizes: { id: string; count: number }[] = [];
+  for (const id of first.patients) sizes.push({ id, count: (await records.resources.ofPatient(id)).length });
   const largest = sizes.sort((left, right) => right.count - left.count)[0];
   const { keys } = readOrganization(dataDir, 'hospital');
   const token = await keys.token({

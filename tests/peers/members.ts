@@ -18,11 +18,11 @@ import {
   finishDirectory,
   type LedgerAccess,
   makeDirectory,
+  type OrganizationStore,
   openDirectory,
   openEmbeddedLedger,
   type RunningNode,
   recordsOf,
-  type Store,
   sandboxMembers,
   startNode,
 } from '@salus/server';
@@ -142,7 +142,7 @@ export class Member {
     await organization.execute([message]);
   }
 
-  store(): Store {
+  store(): OrganizationStore {
     const organization = this.node.organizations.get(this.slug);
     if (organization === undefined) throw new Error('no organisation');
     return organization.store;

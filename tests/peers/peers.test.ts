@@ -6,6 +6,7 @@ import { createMemberToken, readOrganization, type TokenInput } from '@salus/ser
 import { encodeSealed, parseSealed, sealPayload } from '@salus/vault';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Exchange, unopenedCountedMs, unopenedPerSenderMax } from '../../packages/server/src/access/exchange.ts';
+import { sqliteLocation } from '../../packages/server/src/store/location.ts';
 import { type Answer, Patient, randomId, type Staff } from '../scenarios/world.ts';
 import { chain, freePort, type Member, Members, until } from './members.ts';
 
@@ -90,13 +91,20 @@ async function ask(): Promise<string> {
   return answer.id;
 }
 
-function clinicPending(): number {
-  const sql =
-    'SELECT count(*) AS n FROM peer_outbox AS o JOIN peer_links AS l ON o.peer = l.peer WHERE o.sequence > l.acknowledged';
-  return Number(clinic.store().get(sql)?.n);
+async function clinicPending(): Promise<number> {
+  const rows = await clinic
+    .store()
+    .read.selectFrom('peer_outbox')
+    .innerJoin('peer_links', 'peer_links.peer', 'peer_outbox.peer')
+    .whereRef('sequence', '>', 'acknowledged')
+    .select('sequence')
+    .execute();
+  return rows.length;
 }
 
-const hasRequest = (id: string): boolean => hospital.records().content.get('request', id) !== undefined;
+const hasRequest = async (id: string): Promise<boolean> =>
+  (await hospital.records().content.get('request', id)) !== undefined;
+const haveAll = async (ids: readonly string[]) => (await Promise.all(ids.map(hasRequest))).every(Boolean);
 
 interface Delivery {
   epoch: string;
@@ -220,7 +228,7 @@ describe('R-LED-8 no delivery is lost', () => {
     await clinic.stop();
     await clinic.start();
     await hospital.start();
-    await until(() => ids.every(hasRequest), 'what was sent while it was down');
+    await until(() => haveAll(ids), 'what was sent while it was down');
   });
 
   test('a clock that is ten seconds off, ahead or behind, stops neither reading nor delivering', async () => {
@@ -246,17 +254,19 @@ describe('R-LED-8 no delivery is lost', () => {
   test('a receiver that was restored from a backup gets again what came since, without anything new to send', async () => {
     const id = await ask();
     await until(() => hasRequest(id), 'the request');
-    const upTo = (): number =>
-      Number(hospital.store().get('SELECT up_to FROM peer_inbox WHERE peer = ?', didOf(clinic))?.up_to);
-    await until(() => clinicPending() === 0, 'its confirmation');
-    const before = upTo();
-    hospital
-      .store()
-      .prepare('UPDATE peer_inbox SET up_to = ? WHERE peer = ?')
-      .run(before - 2, didOf(clinic));
+    const upTo = async (): Promise<number> => {
+      const query = hospital.store().read.selectFrom('peer_inbox').select('up_to').where('peer', '=', didOf(clinic));
+      return (await query.executeTakeFirstOrThrow()).up_to;
+    };
+    await until(async () => (await clinicPending()) === 0, 'its confirmation');
+    const before = await upTo();
+    await hospital.store().commit(async (tx) => {
+      const query = tx.updateTable('peer_inbox').set({ up_to: before - 2 });
+      await query.where('peer', '=', didOf(clinic)).execute();
+    });
     await hospital.stop();
     await hospital.start();
-    await until(() => upTo() === before, 'what it had before');
+    await until(async () => (await upTo()) === before, 'what it had before');
   });
 
   test('a custodian whose ledger was lost and began with a snapshot misses no request and no emergency', async () => {
@@ -276,7 +286,7 @@ describe('R-LED-8 no delivery is lost', () => {
     await clinic.execute({ type: 'kernel/stamp', digest: toBase64url(randomBytes(32)) });
     await until(() => hasRequest(id), 'the request that is in no block here');
     expect((await readAtHospital(`Patient/${stranger.id}`)).status).toBe(200);
-    const notices = hospital.node.organizations.get('hospital')!.notices.after('organization', 0);
+    const notices = await hospital.node.organizations.get('hospital')!.notices.after('organization', 0);
     expect(notices.filter(({ type }) => type === 'ledger/Gap')).toHaveLength(1);
     await hospital.stop();
     await hospital.start();
@@ -287,7 +297,7 @@ describe('R-LED-8 no delivery is lost', () => {
     const id = await ask();
     hospital.port = await freePort();
     await hospital.start();
-    expect(hasRequest(id)).toBe(false);
+    expect(await hasRequest(id)).toBe(false);
     const endpoint = `https://127.0.0.1:${hospital.port}`;
     await hospital.execute({ type: 'identity/updateOrganisation', endpoint });
     await until(() => hasRequest(id), 'the request at the new address');
@@ -368,7 +378,7 @@ describe('R-IDN-1 R-LED-5 who may deliver', () => {
     expect((await send(place(4))).body).toEqual({ upTo: 4 });
     // The sender no longer has 5 to 8: that is told, once, and it goes on.
     expect((await send({ epoch, sequence: 9, oldest: 9 })).body).toEqual({ upTo: 9 });
-    const notices = hospital.node.organizations.get('hospital')!.notices.after('organization', 0);
+    const notices = await hospital.node.organizations.get('hospital')!.notices.after('organization', 0);
     expect(notices.filter(({ type }) => type === 'peers/Gap').map(({ data }) => data)).toEqual([
       { member: didOf(members.get('regulator')), from: 5, to: 8 },
     ]);
@@ -376,7 +386,7 @@ describe('R-IDN-1 R-LED-5 who may deliver', () => {
 
   test('what of one member nobody opens has a bound: refused for now, nothing is lost, nobody else is held up', async () => {
     let nowMs = Date.now();
-    const exchange = new Exchange(hospital.dataDir, () => nowMs);
+    const exchange = await Exchange.open(sqliteLocation, hospital.dataDir, () => nowMs);
     const sample = (await envelope()) as Record<string, unknown>;
     const made = (): Uint8Array => parsedSealed({ ...sample, commitment: toBase64url(randomBytes(32)) });
     /** What of one sender finds room. */
@@ -408,11 +418,12 @@ describe('R-IDN-1 R-LED-5 who may deliver', () => {
     const mine = await fill(didOf(clinic));
     expect(mine).toHaveLength(unopenedPerSenderMax);
     const late = [await ask(), await ask(), await ask()];
-    await until(() => clinicPending() === late.length, 'the refusal');
+    await until(async () => (await clinicPending()) === late.length, 'the refusal');
     await sleep(500);
-    expect([clinicPending(), ...late.map(hasRequest)]).toEqual([late.length, false, false, false]);
+    const arrived = await Promise.all(late.map(hasRequest));
+    expect([await clinicPending(), ...arrived]).toEqual([late.length, false, false, false]);
     await exchange.opened(JSON.parse(Buffer.from(mine[0]!).toString()).commitment, mine[0]!);
-    await until(() => late.every(hasRequest) && clinicPending() === 0, 'everything');
+    await until(async () => (await haveAll(late)) && (await clinicPending()) === 0, 'everything');
     exchange.close();
   });
 

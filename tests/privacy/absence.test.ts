@@ -49,8 +49,8 @@ async function steps(request: () => Promise<unknown>): Promise<string[]> {
 const get = (staff: Staff, path: string) => async () => await world.http('GET', base + path, await world.token(staff));
 
 describe('R-LED-5 the steps of a refusal and of nothing', () => {
-  const names = () => {
-    const [one] = world.records('hospital').resources.ofPatient(patient.id, 'Observation');
+  const names = async () => {
+    const [one] = await world.records('hospital').resources.ofPatient(patient.id, 'Observation');
     return { record: one!.id, patient: patient.id };
   };
   const exits: [string, (id: { record: string; patient: string }) => string][] = [
@@ -67,7 +67,7 @@ describe('R-LED-5 the steps of a refusal and of nothing', () => {
 
   it.each(exits)('are the same at: %s', async (_name, pathOf) => {
     for (const staff of [clerk, doctorC]) {
-      const denied = await steps(get(staff, pathOf(names())));
+      const denied = await steps(get(staff, pathOf(await names())));
       expect(denied.join()).toMatch(/append 1 /);
       for (const other of ['ghost-1', 'ghost-2', 'ghost-3']) {
         const absent = await steps(get(staff, pathOf({ record: other, patient: other })));

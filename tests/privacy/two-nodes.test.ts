@@ -86,8 +86,8 @@ function request(): Promise<{ status: number; text: string }> {
 /** Asked for, decided in the wallet, read at the custodian through the own node. */
 async function exchange(): Promise<void> {
   const { id } = JSON.parse((await request()).text) as { id: string };
-  await until(() => hospital.records().content.get('request', id) !== undefined, 'the request');
-  expect(hospital.records().content.get('request', id)).toMatchObject({ note: canaries.note });
+  await until(async () => (await hospital.records().content.get('request', id)) !== undefined, 'the request');
+  expect(await hospital.records().content.get('request', id)).toMatchObject({ note: canaries.note });
   expect(await patient.decide(id, 'permit')).toBe(0);
   const everything = `/org/clinic/members/hospital/fhir/R4/Patient/${patient.id}/$everything`;
   const { text } = await asked(clinic, everything);
@@ -110,7 +110,7 @@ async function emergency(): Promise<void> {
   const { status, text } = await asked(clinic, '/org/clinic/break-glass', body);
   expect(status, text).toBe(201);
   const { id } = JSON.parse(text) as { id: string };
-  await until(() => hospital.records().content.get('glass', id) !== undefined, 'the reason');
+  await until(async () => (await hospital.records().content.get('glass', id)) !== undefined, 'the reason');
 }
 
 /** Canaries in every place of a request that is refused, at the own node and, through it, at the other. */
@@ -183,7 +183,7 @@ beforeAll(async () => {
   await request();
   await asked(clinic, `/org/clinic/members/hospital/fhir/R4/Patient/${canaries.logicalId}`);
   metrics += await (await fetch(`${clinic.node.url}/metrics`)).text();
-  expect(Number(clinic.store().get('SELECT count(*) AS n FROM peer_outbox')?.n)).toBeGreaterThan(2);
+  expect((await clinic.store().read.selectFrom('peer_outbox').selectAll().execute()).length).toBeGreaterThan(2);
   await clinic.stop();
 });
 afterAll(async () => {

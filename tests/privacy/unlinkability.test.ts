@@ -11,6 +11,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { type Choice, emptyState, giveEverywhere, link, sendDue, Wallet } from '@salus/cli';
 import { deriveContext, fromBase64url, generateRootSecret, parseTransaction, toBase64url, utf8 } from '@salus/protocol';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { sqliteLocation } from '../../packages/server/src/store/location.ts';
 import { dayMs, hourMs, World } from '../scenarios/world.ts';
 
 const custodians = ['hospital', 'clinic', 'practice', 'health-office'] as const;
@@ -183,12 +184,13 @@ async function tracesOf(world: World, wallets: readonly Wallet[]): Promise<Trace
   const sizes = envelopeSizes(world);
   const traces: Trace[] = [];
   for (const slug of custodians) {
+    const opened = await world.records(slug).content.about(wallets.map((wallet) => wallet.context(slug).did));
     const here = wallets.map((wallet, person) => {
       const { did } = wallet.context(slug);
       const one = seen.get(did)!;
       if (slug === broken) {
-        const { content, patients } = world.records(slug);
-        textsOf([content.directives(did), patients.byDid(did)], one.texts);
+        const { patients } = world.records(slug);
+        textsOf([opened.get(did)?.of('directive'), patients.byDid(did)], one.texts);
       }
       return { ...one, person, custodian: slug, envelopeSize: sizes.get(one.commitment)!, rank: 0 };
     });
@@ -262,7 +264,8 @@ function attack(traces: readonly Trace[]): Record<string, number> {
 
 async function play(patients: number, sides: Sides): Promise<Record<string, number>> {
   vi.useFakeTimers({ toFake: ['Date'] });
-  world = await World.create();
+  // The adversary reads the file of the exchange as it lies there.
+  world = await World.create({}, sqliteLocation);
   moveTo(world, world.nowMs);
   await importPatients(world, patients);
   const wallets = Array.from({ length: patients }, () => newWallet(sides, world!.nowMs));

@@ -100,7 +100,7 @@ describe('R-CON-3 the custodian’s audit', () => {
     const { index } = world.desk('hospital');
     const { entries } = (await audit()).body;
     for (let before = Number.MAX_SAFE_INTEGER; ; ) {
-      const page = index.latest(before, 7);
+      const page = await index.latest(before, 7);
       all.push(...page.map(({ sequence }) => sequence));
       if (page.length < 7) break;
       before = page.at(-1)!.sequence;
@@ -139,22 +139,22 @@ describe('R-CON-3 the log is whole, refusals too', () => {
     const { execute } = organization;
     organization.execute = () => Promise.reject(new Error('the ledger cannot commit'));
     await expect(anchor().anchor()).rejects.toThrow('cannot commit');
-    const [waiting] = anchor().heads(1);
+    const [waiting] = await anchor().heads(1);
     expect(anchor().stands(waiting!)).toBe(false);
     organization.execute = execute;
     await anchor().anchor();
-    expect(anchor().heads(1)).toEqual([waiting]);
+    expect(await anchor().heads(1)).toEqual([waiting]);
     expect(anchor().stands(waiting!)).toBe(true);
   });
 
   it('shows that an entry was altered, or that its head was exchanged', async () => {
     const { store } = world.org('hospital');
-    const [head] = anchor().heads(1);
+    const [head] = await anchor().heads(1);
     const set = (hash: string) =>
-      store.prepare('UPDATE log_heads SET hash = ? WHERE sequence = ?').run(hash, head!.sequence);
-    set('0'.repeat(64));
+      store.commit((tx) => tx.updateTable('log_heads').set({ hash }).where('sequence', '=', head!.sequence).execute());
+    await set('0'.repeat(64));
     expect(await anchor().problems()).toEqual([`the head at entry ${head!.sequence} does not stand on the ledger`]);
-    set(head!.hash);
+    await set(head!.hash);
     expect(await anchor().problems()).toEqual([]);
     const dir = join(world.org('hospital').paths.vault, 'log');
     const [segment] = readdirSync(dir).filter((name) => readFileSync(join(dir, name)).includes('SLF1'));

@@ -18,7 +18,7 @@ export async function seenBy(world: World, patient: Patient, bearerFor: Bearer):
   const get = async (path: string): Promise<Answer> =>
     await world.http('GET', path, await bearerFor('GET', path.split('?')[0] ?? path));
   const reader = { world, patient, base, get };
-  const all = world.records(patient.slug).resources.ofPatient(patient.id);
+  const all = await world.records(patient.slug).resources.ofPatient(patient.id);
   const names = all.map(({ type, id }) => `${type}/${id}`);
   const answers = await Promise.all(names.map((name) => readBy(reader, name)));
   const read = names.filter((_name, position) => answers[position]).sort();

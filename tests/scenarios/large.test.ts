@@ -45,7 +45,7 @@ describe('R-CON-3 a long answer', () => {
 
   it('of more than a question may release is refused with a number, before anything is recorded', async () => {
     const { gate, resources } = world.records('hospital');
-    const [one] = resources.ofPatient(patient.id, 'Patient');
+    const [one] = await resources.ofPatient(patient.id, 'Patient');
     const { did, slug, name, role } = world.org('hospital').profile;
     const requester: MemberRequester = {
       kind: 'member',

@@ -43,11 +43,10 @@ async function read(patient: Patient): Promise<number> {
   return (await world.http('GET', `/org/hospital/fhir/R4/Patient/${patient.id}`, await world.token(doctor))).status;
 }
 
-const missing = (topic: string) =>
-  world
-    .org('hospital')
-    .notices.after(topic, 0)
-    .filter(({ type }) => type === 'access/EnvelopeMissing');
+async function missing(topic: string) {
+  const notices = await world.org('hospital').notices.after(topic, 0);
+  return notices.filter(({ type }) => type === 'access/EnvelopeMissing');
+}
 
 /** Lets the desk look again and again, as it would while minutes pass. */
 async function looks(times: number): Promise<void> {
@@ -65,12 +64,12 @@ describe('R-CON-1 an envelope that comes after its transaction', () => {
     expect(await read(patient)).toBe(404);
     await looks(16);
     expect(await read(patient)).toBe(404);
-    expect(world.desk('hospital').missing().events).toBe(1);
-    expect([missing(patient.did).length, missing('organization').length]).toEqual([1, 1]);
-    expect(JSON.stringify(missing(patient.did))).toContain('consent/Granted');
+    expect((await world.desk('hospital').missing()).events).toBe(1);
+    expect([(await missing(patient.did)).length, (await missing('organization')).length]).toEqual([1, 1]);
+    expect(JSON.stringify(await missing(patient.did))).toContain('consent/Granted');
     await deliver();
     await expect.poll(() => read(patient)).toBe(200);
-    expect(world.desk('hospital').missing()).toEqual({ events: 0 });
+    expect(await world.desk('hospital').missing()).toEqual({ events: 0 });
   });
 
   it('holds up nobody who comes after it', async () => {

@@ -39,15 +39,12 @@ describe('R-CON-1 scenario 22: a quiet revocation', () => {
     const directive = await patient.grant({ grantees: [of('clinic')] });
     expect(await seen(patient, doctorC)).toHaveLength(2);
     const boards = ['clinic', 'practice'].map((slug) => world.org(slug).notices);
-    const before = boards.map((board) => board.latest());
+    const before = await Promise.all(boards.map((board) => board.latest()));
     await patient.revoke(directive);
     await world.desk('clinic').facts.ready();
-    expect(
-      boards.map((board) => board.latest()),
-      'no notice',
-    ).toEqual(before);
+    expect(await Promise.all(boards.map((board) => board.latest())), 'no notice').toEqual(before);
     const base = '/org/hospital/fhir/R4/Observation';
-    const [known] = world.records('hospital').resources.ofPatient(patient.id, 'Observation');
+    const [known] = await world.records('hospital').resources.ofPatient(patient.id, 'Observation');
     const denied = await raw(`${base}/${known!.id}`, doctorC);
     const nothing = await raw(`${base}/${'x'.repeat(known!.id.length)}`, doctorC);
     expect(denied, 'the answer for what does not exist').toEqual(nothing);
@@ -194,23 +191,24 @@ describe('R-CON-1 scenario 36: the clock of one node is 10 s ahead', () => {
     await patient.grant({ grantees: [of('clinic')], untilMs });
     await world.desk('hospital').facts.ready();
     const question = questionOf();
-    const all = world.records('hospital').resources.ofPatient(patient.id);
+    const all = await world.records('hospital').resources.ofPatient(patient.id);
     const clocks = [-10_000, 0, 10_000].map((skewMs) => () => world.nowMs + skewMs);
-    const answers = (): number[] => clocks.map((clock) => gateAt(clock).decide(question, all).permitted.length);
+    const answers = (): Promise<number[]> =>
+      Promise.all(clocks.map(async (clock) => (await gateAt(clock).decide(question, all)).permitted.length));
     await world.pass(untilMs - 5_000 - world.nowMs);
     expect(world.node.ledger.head().timeMs).toBeLessThan(untilMs);
-    expect(answers(), 'five seconds before the end').toEqual([3, 3, 3]);
+    expect(await answers(), 'five seconds before the end').toEqual([3, 3, 3]);
     await world.pass(untilMs - world.nowMs);
-    expect(answers(), 'at the end').toEqual([0, 0, 0]);
+    expect(await answers(), 'at the end').toEqual([0, 0, 0]);
   });
 
   it('lets a ledger that stands still open nothing that the local clock calls expired', async () => {
     const patient = await (await world.patient('hospital', [lab('a')])).link();
     await patient.grant({ grantees: [of('clinic')], untilMs: world.nowMs + hourMs });
     await world.desk('hospital').facts.ready();
-    const all = world.records('hospital').resources.ofPatient(patient.id);
-    const permitted = (aheadMs: number): number =>
-      gateAt(() => world.nowMs + aheadMs).decide(questionOf(), all).permitted.length;
-    expect([permitted(hourMs - minuteMs), permitted(hourMs)]).toEqual([2, 0]);
+    const all = await world.records('hospital').resources.ofPatient(patient.id);
+    const permitted = async (aheadMs: number): Promise<number> =>
+      (await gateAt(() => world.nowMs + aheadMs).decide(questionOf(), all)).permitted.length;
+    expect([await permitted(hourMs - minuteMs), await permitted(hourMs)]).toEqual([2, 0]);
   });
 });

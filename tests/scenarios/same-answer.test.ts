@@ -140,7 +140,7 @@ function contentOf(drawn: Drawn, ids: string[]): Partial<consent.DirectiveConten
 
 /** Gives the directives with the patient's key, and the same as facts for the model. */
 async function give(patient: Patient, drawn: Drawn[]): Promise<consent.DirectiveFact[]> {
-  const ids = stored(patient).map(({ record }) => record);
+  const ids = (await stored(patient)).map(({ record }) => record);
   const facts: consent.DirectiveFact[] = [];
   for (const one of drawn) {
     const part = contentOf(one, ids);
@@ -185,12 +185,12 @@ function requesterFact({ situation: { asker, inCareTeam } }: Asking): consent.Re
   return { person, ...organization, roles, inCareTeam: inCareTeam && asker === 1, isSubject: false };
 }
 
-function expected(asking: Asking): Map<string, consent.Decision> {
+async function expected(asking: Asking): Promise<Map<string, consent.Decision>> {
   const { patient, situation, directives, request } = asking;
   const isWallet = situation.asker === askers;
   const policy = consent.usaPolicy;
   return new Map(
-    stored(patient).map(({ type, id, record, categories: own, labels: tags, periodMs }) => {
+    (await stored(patient)).map(({ type, id, record, categories: own, labels: tags, periodMs }) => {
       const facts: consent.AccessFacts = {
         requester: requesterFact(asking),
         purpose: isWallet ? 'PATRQT' : situation.purpose,
@@ -237,7 +237,7 @@ async function exported({ patient, situation: { asker, purpose } }: Asking): Pro
   };
   const question = { requester, purpose, action: 'read' as const, exit: 'export' as const };
   const names: string[] = [];
-  for await (const { stored: one } of await world.records('hospital').gate.release(question, stored(patient))) {
+  for await (const { stored: one } of await world.records('hospital').gate.release(question, await stored(patient))) {
     names.push(`${one.type}/${one.id}`);
   }
   return names.sort();
@@ -289,7 +289,7 @@ describe('R-CON-1 R-CON-2 one answer at every exit', () => {
         const directives = await give(patient, drawn.directives);
         const request = await answered(patient, drawn.request);
         const asking = { patient, situation: drawn, directives, request };
-        const answers = expected(asking);
+        const answers = await expected(asking);
         for (const { decision } of answers.values()) counts[decision] += 1;
         const permitted = [...answers].filter(([, { decision }]) => decision === 'permit').map(([name]) => name);
         expect(await seenBy(world, patient, bearerOf(asking))).toEqual(permitted.sort());

@@ -135,7 +135,7 @@ describe('R-CON-1 scenarios 4 to 8: what a directive opens', () => {
     expect(await seen(patient, doctorC)).toEqual([]);
     expect(await seen(patient, nurseC)).toHaveLength(3);
     const base = '/org/hospital/fhir/R4';
-    const [known] = world.records('hospital').resources.ofPatient(patient.id, 'Observation');
+    const [known] = await world.records('hospital').resources.ofPatient(patient.id, 'Observation');
     const denied = await world.http('GET', `${base}/Observation/${known!.id}`, await world.token(doctorC));
     const nothing = await world.http(
       'GET',
@@ -158,7 +158,7 @@ describe('R-CON-1 scenarios 4 to 8: what a directive opens', () => {
     const encounter = { resourceType: 'Encounter', id: nextId('enc'), status: 'finished', class: { code: 'AMB' } };
     const result = lab('one', { encounter: { reference: `Encounter/${encounter.id}` } });
     const patient = await (await world.patient('hospital', [encounter, result])).link();
-    const record = world.records('hospital').resources.find('Observation', String(result.id))!.record;
+    const { record } = (await world.records('hospital').resources.find('Observation', String(result.id)))!;
     await patient.grant({ grantees: [person(doctorC)], what: { records: [record] } });
     expect(await seen(patient, doctorC)).toEqual([`Observation/${result.id}`]);
   });
@@ -187,7 +187,7 @@ describe('R-CON-4 scenarios 11 to 15: emergencies', () => {
     const reviews = await world.http('GET', '/org/hospital/reviews', await world.token(officerH));
     const review = reviews.body.reviews.find((one: { id: string }) => one.id === opened.body.id);
     expect(review).toMatchObject({ reasonCode: 'unconscious', overdue: false });
-    const notices = world.org('hospital').notices.after(patient.did, 0);
+    const notices = await world.org('hospital').notices.after(patient.did, 0);
     expect(notices.map(({ type }) => type)).toContain('access/GlassBroken');
     await world.pass(4 * hourMs + 1_000);
     expect(await seen(patient, doctor, 'ETREAT')).toEqual([]);
@@ -222,7 +222,7 @@ describe('R-CON-4 scenarios 11 to 15: emergencies', () => {
     }
     expect(alarms).toEqual([false, false, true]);
     await world.desk('hospital').facts.ready();
-    const notices = world.org('hospital').notices.after('organization', 0);
+    const notices = await world.org('hospital').notices.after('organization', 0);
     expect(notices.some(({ type }) => type === 'access/GlassAlarm')).toBe(true);
   });
 
@@ -272,7 +272,7 @@ describe('R-CON-1 scenarios 23 to 27: stricter law, conditions, uses', () => {
     });
     expect(report.rejected).toBe(0);
     const read = async (type: string): Promise<number> => {
-      const [one] = world.records('hospital').resources.ofPatient(patient.id, type);
+      const [one] = await world.records('hospital').resources.ofPatient(patient.id, type);
       const token = await world.token(inspector, 'PUBHLTH');
       const headers = { authorization: `Bearer ${token}`, 'x-legal-basis': 'immunization-registry' };
       return (await fetch(`${world.node.url}/org/hospital/fhir/R4/${type}/${one!.id}`, { headers })).status;
@@ -322,7 +322,7 @@ describe('R-CON-1 scenarios 23 to 27: stricter law, conditions, uses', () => {
   it('27: three uses permit three requests; of two third ones at once exactly one succeeds', async () => {
     const patient = await (await world.patient('hospital', [lab('a')])).link();
     await patient.grant({ grantees: [clinic()], usesMax: 3 });
-    const [one] = world.records('hospital').resources.ofPatient(patient.id, 'Observation');
+    const [one] = await world.records('hospital').resources.ofPatient(patient.id, 'Observation');
     const path = `/org/hospital/fhir/R4/Observation/${one!.id}`;
     const read = async (): Promise<number> => (await world.http('GET', path, await world.token(doctorC))).status;
     expect(await read()).toBe(200);
@@ -335,7 +335,7 @@ describe('R-CON-1 scenarios 23 to 27: stricter law, conditions, uses', () => {
     const patient = await (await world.patient('hospital', [lab('a')])).link();
     await patient.grant({ effect: 'deny', purposes: [], actions: [] });
     expect(await seen(patient, inspector, 'PUBHLTH')).toEqual([]);
-    const [one] = world.records('hospital').resources.ofPatient(patient.id, 'Observation');
+    const [one] = await world.records('hospital').resources.ofPatient(patient.id, 'Observation');
     const url = `${world.node.url}/org/hospital/fhir/R4/Observation/${one!.id}`;
     const token = await world.token(inspector, 'PUBHLTH');
     const response = await fetch(url, {
@@ -362,7 +362,7 @@ describe('R-CON-1 scenarios 33, 35, 36', () => {
   it('35: an erased record is absent at every exit', async () => {
     const patient = await (await world.patient('hospital', [lab('a'), lab('b')])).link();
     const { resources } = world.records('hospital');
-    const [gone] = resources.ofPatient(patient.id, 'Observation');
+    const [gone] = await resources.ofPatient(patient.id, 'Observation');
     await resources.erase(gone!);
     const names = await seen(patient, doctorH);
     expect(names).toHaveLength(2);
@@ -385,7 +385,7 @@ describe('R-CON-1 scenarios 33, 35, 36', () => {
       impersonated: false,
     };
     const question = { requester, purpose: 'TREAT', action: 'read' as const, exit: 'export' as const };
-    const stream = await records.gate.release(question, records.resources.ofPatient(patient.id));
+    const stream = await records.gate.release(question, await records.resources.ofPatient(patient.id));
     expect((await stream.next()).done).toBe(false);
     await patient.revoke(directive);
     expect((await stream.next()).done).toBe(true);

@@ -35,6 +35,8 @@ import {
   startNode,
 } from '@salus/server';
 import { encodeSealed, sealPayload } from '@salus/vault';
+import type { StoreLocation } from '../../packages/server/src/store/location.ts';
+import { nodeStores, sandboxStores, testStores } from '../../packages/server/src/testing/test-node.ts';
 
 export const minuteMs = 60_000;
 export const hourMs = 60 * minuteMs;
@@ -66,14 +68,17 @@ export class World {
     this.#nowMs = nowMs;
   }
 
-  static async create(options: Pick<NodeOptions, 'openLedger'> = {}): Promise<World> {
+  static async create(
+    options: Pick<NodeOptions, 'openLedger'> = {},
+    stores: StoreLocation = testStores(),
+  ): Promise<World> {
     const root = mkdtempSync(join(tmpdir(), 'salus-world-'));
     const dataDir = join(root, 'node');
     const extra = [
       { slug: 'health-office', name: 'County Health Office', role: 'publicHealth', class: 'regulator' as const },
       { slug: 'practice', name: 'Lakeside Practice', role: 'clinic', class: 'provider' as const },
     ];
-    await createSandbox(dataDir, { nowMs: startMs, extra });
+    await createSandbox(dataDir, { nowMs: startMs, extra, ...sandboxStores(stores) });
     let world: World | undefined;
     const clockMs = (): number => world?.nowMs ?? startMs;
     const node = await startNode({
@@ -82,6 +87,7 @@ export class World {
       clockMs,
       checkResponses: true,
       log: createLog('silent'),
+      ...nodeStores(stores),
       ...options,
     });
     world = new World(node, root, startMs);

@@ -57,7 +57,7 @@ describe('R-CON-1 R-CON-3 creating', () => {
     const { status, location } = await send('POST', '/Observation', doctor, { ...lab('n'), ...about(patient.id) });
     expect(status).toBe(201);
     const id = String((await made(location)).id);
-    const stored = world.records('hospital').resources.find('Observation', id);
+    const stored = await world.records('hospital').resources.find('Observation', id);
     const { complete, entries } = await accounting(patient);
     const [written] = entries.filter(({ disclosure }) => disclosure.outcome === 'written');
     expect(complete).toBe(true);
@@ -106,7 +106,7 @@ describe('R-CON-1 changing', () => {
     send('PUT', `/Observation/${id}`, staff, { ...lab('n'), id, ...about(subject) });
 
   it('keeps a resource with its patient: another one who is here, or is not, gives one answer', async () => {
-    const [stored] = world.records('hospital').resources.ofPatient(patient.id, 'Observation');
+    const [stored] = await world.records('hospital').resources.ofPatient(patient.id, 'Observation');
     expect((await put(stored!.id, patient.id)).status).toBe(200);
     const other = await put(stored!.id, stranger.id);
     expect(other.status).toBe(404);
@@ -147,7 +147,7 @@ describe('R-LED-5 what is written shows nothing of what else is here', () => {
   });
 
   it('labels come from no other patient’s record', async () => {
-    const [secret] = world.records('hospital').resources.ofPatient(stranger.id, 'Observation');
+    const [secret] = await world.records('hospital').resources.ofPatient(stranger.id, 'Observation');
     expect(secret?.labels).toContain('PSY');
     const linked = (id: string) => ({ hasMember: [{ reference: `Observation/${id}` }] });
     const [known, unknown] = [await create(linked(secret!.id)), await create(linked('nothing-here'))];

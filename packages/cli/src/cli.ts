@@ -10,6 +10,8 @@ import { walletErrors } from './wallet/errors.ts';
 /** 0: done, and what was checked is in order. 1: it failed, or is not in order. 2: the command line is wrong. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
 export const dataDirDefault = '.data';
+/** What a shell, a service or a container gives in place of --store; a password does not belong on a command line. */
+export const storeVariable = 'SALUS_STORE';
 export const urlDefault = 'http://127.0.0.1:8080';
 
 export interface Io {
@@ -27,6 +29,8 @@ export interface Outcome {
 export interface GlobalOptions {
   json?: boolean;
   data: string;
+  /** `postgres://…`, for a directory that keeps its rows in PostgreSQL. */
+  store?: string;
   /** Whether somebody said which data directory. */
   isDataGiven?: boolean;
 }
@@ -127,6 +131,12 @@ function refuseAddress(options: object): void {
   }
 }
 
+function refuseStore({ store }: GlobalOptions): void {
+  const protocol = store !== undefined && URL.canParse(store) ? new URL(store).protocol : '';
+  if (store === undefined || protocol === 'postgres:' || protocol === 'postgresql:') return;
+  throw usageFault('--store is the address of a database, as postgres://user@127.0.0.1:5432/salus.');
+}
+
 /** Runs `clean` where somebody ends the command in the middle, then ends it; gives what takes that back. */
 export function onInterrupt(clean: () => void | Promise<void>): () => void {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -182,6 +192,9 @@ export class Cli {
       options.data = resolve(options.data);
       try {
         refuseAddress(options);
+        refuseStore(options);
+        // Nodes that this command starts have the same database.
+        if (options.store !== undefined) process.env[storeVariable] = options.store;
         const outcome = await run(options, ...(args.slice(0, -2) as A));
         if (outcome !== undefined) this.print(outcome, options);
       } catch (error) {

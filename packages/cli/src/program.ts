@@ -1,6 +1,6 @@
 import { softwareVersion } from '@salus/server';
-import { Command, CommanderError } from 'commander';
-import { type AddCommand, Cli, dataDirDefault, examples, exitCodes, type Io } from './cli.ts';
+import { Command, CommanderError, Option } from 'commander';
+import { type AddCommand, Cli, dataDirDefault, examples, exitCodes, type Io, storeVariable } from './cli.ts';
 import { addAudit } from './commands/audit.ts';
 import { addBackup } from './commands/backup.ts';
 import { addBench } from './commands/bench.ts';
@@ -13,6 +13,7 @@ import { addNetwork } from './commands/network.ts';
 import { addRestore } from './commands/restore.ts';
 import { addStart } from './commands/start.ts';
 import { addStatus } from './commands/status.ts';
+import { addStore } from './commands/store.ts';
 import { addToken } from './commands/token.ts';
 import { addTx } from './commands/tx.ts';
 import { addVerify } from './commands/verify.ts';
@@ -39,6 +40,7 @@ const commands: readonly AddCommand[] = [
   addDoctor,
   addBackup,
   addRestore,
+  addStore,
   addBench,
 ];
 
@@ -48,6 +50,9 @@ function createProgram(cli: Cli, io: Io): Command {
     .version(softwareVersion)
     .option('--json', 'print JSON for scripts; errors too')
     .option('--data <dir>', 'data directory of the node', dataDirDefault)
+    .addOption(
+      new Option('--store <url>', 'PostgreSQL database that keeps the node’s rows (postgres://…)').env(storeVariable),
+    )
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.out(text.replace(/\n$/, '')),

@@ -46,3 +46,6 @@ export { pinOf } from './peers/connection.ts';
 export { OrganizationRecords } from './records/organization-records.ts';
 export { recordsOf, recordsPart } from './records/records-part.ts';
 export * from './store/database.ts';
+export * from './store/location.ts';
+export { type MoveReport, moveStores } from './store/node-stores.ts';
+export * from './store/tables.ts';

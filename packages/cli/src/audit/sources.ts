@@ -11,6 +11,7 @@ import {
   recordsPart,
   startNode,
 } from '@salus/server';
+import type { GlobalOptions } from '../cli.ts';
 import type { AuditSource } from './verify-accounting.ts';
 
 const tokenLifeMs = 900_000;
@@ -24,8 +25,12 @@ export interface OpenAudit extends AuditSource {
 }
 
 /** Works on a data directory while no node runs there. `anchor` replaces the directory's own. */
-export async function openDirectoryAudit(data: string, slug: string, anchor?: Anchor): Promise<OpenAudit> {
-  const node = await startNode({ dataDir: data, offline: true, parts: [recordsPart, accessPart] });
+export async function openDirectoryAudit(
+  { data, store }: Pick<GlobalOptions, 'data' | 'store'>,
+  slug: string,
+  anchor?: Anchor,
+): Promise<OpenAudit> {
+  const node = await startNode({ dataDir: data, storeUrl: store, offline: true, parts: [recordsPart, accessPart] });
   const desk = accessDesks(node).get(slug);
   if (desk === undefined) {
     await node.stop();

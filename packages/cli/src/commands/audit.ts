@@ -56,7 +56,7 @@ async function auditOf(options: Options): Promise<Outcome> {
   const anchor = options.anchor === undefined ? undefined : parseAnchor(readFileSync(options.anchor));
   const source =
     url === undefined
-      ? await openDirectoryAudit(data, org, anchor)
+      ? await openDirectoryAudit(options, org, anchor)
       : await openUrlAudit(url, org, {
           data,
           ...(token !== undefined && { token }),

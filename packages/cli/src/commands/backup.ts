@@ -18,9 +18,9 @@ function copyLists(data: string, to: string): Outcome {
 type Report = Omit<BackupManifest, 'files'> & { files: number; bytes: number; online: boolean };
 
 /** A stopped node is copied here; a running one copies itself while it goes on working. */
-async function backup(data: string, to: string): Promise<Report> {
+async function backup(data: string, to: string, storeUrl: string | undefined): Promise<Report> {
   try {
-    const { files, ...about } = await backupNode(data, to);
+    const { files, ...about } = await backupNode(data, to, { storeUrl });
     const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
     return { ...about, files: files.length, bytes, online: false };
   } catch (error) {
@@ -58,9 +58,9 @@ export const addBackup: AddCommand = (program, cli) => {
       ),
     )
     .action(
-      cli.action<Options, []>(async ({ data, to, erasuresOnly }) => {
+      cli.action<Options, []>(async ({ data, store, to, erasuresOnly }) => {
         if (erasuresOnly === true) return copyLists(data, to);
-        const report = await backup(data, resolve(to));
+        const report = await backup(data, resolve(to), store);
         return { value: { ok: true, to, ...report }, text: textOf(report) };
       }),
     );

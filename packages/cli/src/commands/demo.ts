@@ -1,5 +1,5 @@
 import { relative } from 'node:path';
-import { createSandbox, inspectDirectory, type RunningNode } from '@salus/server';
+import { createSandbox, inspectDirectory, newStorePlace, type RunningNode } from '@salus/server';
 import { type AddCommand, dataDirDefault, examples, integerOption } from '../cli.ts';
 import { demoPatientsDefault, fillSandbox } from '../demo/sandbox-people.ts';
 import { type NodeCommandOptions, nodeOptions, runUntilSignal } from './node-options.ts';
@@ -72,7 +72,7 @@ export const addDemo: AddCommand = (program, cli) => {
       cli.action<DemoOptions, []>(async (options) => {
         if (inspectDirectory(options.data) === 'absent') {
           cli.say(`Creating a sandbox in ${options.data}`, options);
-          await createSandbox(options.data);
+          await createSandbox(options.data, { store: options.store === undefined ? undefined : newStorePlace() });
         }
         await runUntilSignal(options, (node) => {
           const value = { ...node.status(), url: node.url, dataDir: options.data, pid: process.pid };

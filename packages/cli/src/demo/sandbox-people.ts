@@ -72,7 +72,7 @@ export async function fillSandbox(node: RunningNode, patients: number, signal: A
   const keeper = records.get('hospital');
   if (keeper === undefined || patients === 0) return;
   const cursor = new DurableCursor(keeper.organization.store, 'sandbox-people');
-  const done = Number(cursor.read() ?? 0);
+  const done = Number((await cursor.read()) ?? 0);
   let position = 0;
   for (const [slug, bytes] of shares(patients)) {
     if (signal.aborted) return;
@@ -80,7 +80,7 @@ export async function fillSandbox(node: RunningNode, patients: number, signal: A
     const target = records.get(slug);
     if (position <= done || target === undefined) continue;
     await store(target, bytes);
-    await keeper.organization.store.commit(() => cursor.write(String(position)));
+    await keeper.organization.store.commit((tx) => cursor.write(tx, String(position)));
   }
   for (const slug of employers) await records.get(slug)?.anchorer.drain();
 }

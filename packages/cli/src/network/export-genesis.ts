@@ -31,7 +31,9 @@ import {
   readOrganization,
   readSeed,
   retireValidatorKey,
+  type StoreLocation,
   splitMember,
+  storeLocation,
   writeHandover,
 } from '@salus/server';
 import { memberUrl } from './addresses.ts';
@@ -43,6 +45,8 @@ import { Assembly, type Voter } from './votes.ts';
 export type ExportOptions = PlanOptions & {
   /** Data directory of the stopped node whose chain becomes the network's. */
   data: string;
+  /** Of the database, for a node that keeps its rows in PostgreSQL. The members begin with files of their own. */
+  storeUrl?: string | undefined;
   say?: (text: string) => void;
 };
 
@@ -148,7 +152,12 @@ async function checkCopy({ dataDir }: ExportMember, genesis: GenesisDocument, { 
  * Everything that can fail comes first; the signed handover in the source ends the chain there and is the last that is
  * written to it. From then on only names are missing.
  */
-async function handOver(directory: DataDirectory, plan: ExportPlan, say: (text: string) => void): Promise<Handover> {
+async function handOver(
+  directory: DataDirectory,
+  plan: ExportPlan,
+  location: StoreLocation,
+  say: (text: string) => void,
+): Promise<Handover> {
   const genesis = genesisOf(directory);
   const dir = ledgerPath(directory.root);
   const application = await DurableApplication.open({ dir, genesis, kernel: createKernel() });
@@ -156,7 +165,7 @@ async function handOver(directory: DataDirectory, plan: ExportPlan, say: (text: 
     const draft = await draftLedgerHandover(application, validatorsOf(plan));
     for (const member of plan.members) {
       say(`Copying what ${member.slug} keeps`);
-      await splitMember(directory, member.slug, member.dataDir, (to) => application.copyTo(to));
+      await splitMember(directory, member.slug, member.dataDir, location, (to) => application.copyTo(to));
       await checkCopy(member, genesis, draft);
     }
     writeHomes(plan, genesis, draft);
@@ -212,7 +221,8 @@ export async function exportGenesis(options: ExportOptions): Promise<Exported> {
     if (!handover) {
       say('The members vote for the new validators');
       await decide(directory, plan);
-      handover = await handOver(directory, plan, say);
+      const location = storeLocation(directory.manifest.store, options.storeUrl);
+      handover = await handOver(directory, plan, location, say);
     }
     retireValidatorKey(directory.root);
     const network = finish(directory, dir, plan, handover);

@@ -2,8 +2,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient } from '@salus/api';
-import { createSandbox, NodeErrorCodes, NodeFault, openDirectory } from '@salus/server';
-import { usageFault } from '../cli.ts';
+import { createSandbox, NodeErrorCodes, NodeFault, newStorePlace, openDirectory } from '@salus/server';
+import { storeVariable, usageFault } from '../cli.ts';
 import { type Custodian, custodians } from './people.ts';
 import { NodeProcess } from './processes.ts';
 import { withoutDirectory } from './receipts.ts';
@@ -82,7 +82,8 @@ export class OwnStage implements Stage {
   async settle(): Promise<void> {}
 
   async open(): Promise<string> {
-    await createSandbox(this.#dataDir, { extra: extraMembers });
+    const store = process.env[storeVariable] === undefined ? undefined : newStorePlace();
+    await createSandbox(this.#dataDir, { extra: extraMembers, store });
     this.#node = await NodeProcess.start(this.#dataDir);
     return `node at ${this.urlOf()}`;
   }

@@ -113,11 +113,11 @@ class Mounts {
       await desk.note(staff, 'linking', patient.did);
       return { ...(await desk.linking.createCode(patient.did, nowMs())), patient: patient.did };
     });
-    mounter.mount(routes.openLink, ({ params, body }) => {
+    mounter.mount(routes.openLink, async ({ params, body }) => {
       const desk = this.#desk(params.slug);
       const { did, slug, name } = desk.records.organization.profile;
       const [, sealingKey = ''] = desk.records.organization.keys.encryption().kid.split('#');
-      const patient = desk.linking.patientOf(body.code, nowMs());
+      const patient = await desk.linking.patientOf(body.code, nowMs());
       return { chain, custodian: { did, slug, name, sealingKey }, patient };
     });
     mounter.mount(routes.confirmLink, async ({ params, body }) => {
@@ -133,7 +133,9 @@ class Mounts {
       const sender = requester.kind === 'wallet' ? requester.did : requester.organization.did;
       return await this.#exchange.put(body, sender);
     });
-    mounter.mount(routes.getSealed, ({ params }) => ({ envelopes: this.#exchange.envelopes(params.commitment) }));
+    mounter.mount(routes.getSealed, async ({ params }) => ({
+      envelopes: await this.#exchange.envelopes(params.commitment),
+    }));
   }
 
   requests(): void {
@@ -198,9 +200,9 @@ class Mounts {
       const input = { ...body, patient: body.patient as Did, custodian, person: personOf(staff) };
       return await breakGlass(this.#context, desk, input, this.#desks.get(body.custodian));
     });
-    mounter.mount(routes.listReviews, ({ params, requester }) => {
+    mounter.mount(routes.listReviews, async ({ params, requester }) => {
       this.#staffAs(['officer'], requester, params.slug);
-      return { reviews: openReviews(this.#context, this.#desk(params.slug)) };
+      return { reviews: await openReviews(this.#context, this.#desk(params.slug)) };
     });
     mounter.mount(routes.closeReview, async ({ params, body, requester }) => {
       const staff = this.#staffAs(['officer'], requester, params.slug);
@@ -222,12 +224,12 @@ class Mounts {
       this.#staffAs(roles, requester, params.slug);
       return { transaction: await endAuthority(this.#desk(params.slug), body.patient as Did, params.id) };
     });
-    mounter.mount(routes.listAuthorities, ({ params, query, requester }) => {
+    mounter.mount(routes.listAuthorities, async ({ params, query, requester }) => {
       const desk = this.#desk(params.slug);
-      if (requester.kind === 'wallet') return { authorities: authoritiesAbout(reader, desk, requester.did) };
+      if (requester.kind === 'wallet') return { authorities: await authoritiesAbout(reader, desk, requester.did) };
       this.#staffAs(roles, requester, params.slug);
       if (query.patient === undefined) throw new RuleFault(AccessErrorCodes.patientUnknown);
-      return { authorities: authoritiesAbout(reader, desk, query.patient as Did) };
+      return { authorities: await authoritiesAbout(reader, desk, query.patient as Did) };
     });
   }
 
@@ -310,35 +312,44 @@ class Mounts {
   }
 }
 
+function mountAll(context: NodeContext, mounts: Mounts): void {
+  mounts.linking();
+  mounts.sealed();
+  mounts.requests();
+  mounts.emergencies();
+  mounts.accounting();
+  mounts.custody();
+  mounts.history();
+  mountStaff(context);
+  mounts.authorities();
+  mounts.refusals();
+}
+
 /** Requests, decisions, emergencies, accounting and wallets; gives each organisation's records their gate. */
 export const accessPart: NodePart = {
   name: 'access',
   async start(context) {
     publishErrors();
-    const exchange = new Exchange(context.dataRoot, context.clockMs);
+    const exchange = await Exchange.open(context.stores, context.dataRoot, context.clockMs);
     const peers = new Peers(context, exchange);
     const desks = new Map<string, AccessDesk>();
-    for (const [slug, records] of recordsOf(context))
-      desks.set(slug, new AccessDesk(context, records, exchange, peers));
-    desksOf.set(context.organizations, desks);
-    const mounts = new Mounts(context, desks, exchange, peers);
-    mountPeers(context, desks, peers);
-    mounts.linking();
-    mounts.sealed();
-    mounts.requests();
-    mounts.emergencies();
-    mounts.accounting();
-    mounts.custody();
-    mounts.history();
-    mountStaff(context);
-    mounts.authorities();
-    mounts.refusals();
-    for (const desk of desks.values()) desk.start();
-    peers.start();
-    return async () => {
+    const stop = async (): Promise<void> => {
       await peers.close();
       for (const desk of desks.values()) await desk.close();
-      exchange.close();
+      await exchange.close();
     };
+    try {
+      for (const [slug, records] of recordsOf(context))
+        desks.set(slug, await AccessDesk.open(context, records, exchange, peers));
+      desksOf.set(context.organizations, desks);
+      mountAll(context, new Mounts(context, desks, exchange, peers));
+      mountPeers(context, desks, peers);
+      for (const desk of desks.values()) desk.start();
+      await peers.start();
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+    return stop;
   },
 };

@@ -78,12 +78,17 @@ export async function endAuthority(desk: AccessDesk, patient: Did, authority: st
 }
 
 /** Who may act for a patient, and who could once. */
-export function authoritiesAbout(reader: IterableReader, desk: AccessDesk, patient: Did): ListedAuthority[] {
+export async function authoritiesAbout(
+  reader: IterableReader,
+  desk: AccessDesk,
+  patient: Did,
+): Promise<ListedAuthority[]> {
   requirePatient(desk, patient);
+  const contents = (await desk.records.content.about([patient])).get(patient);
   const nowMs = desk.facts.nowMs();
   return identity.authoritiesOf(reader, patient).map((entry) => {
     const { authority: id, holder, basis } = entry;
-    const content = desk.records.content.get<identity.AuthorityContent>('authority', authorityName(patient, id));
+    const content = contents?.get<identity.AuthorityContent>('authority', authorityName(patient, id));
     const status = identity.isAuthorityActive(entry, nowMs) ? 'active' : 'ended';
     return { id, holder, basis, status, ...(content && { content }) };
   });

@@ -41,12 +41,12 @@ function fits({ disclosure }: AccountedDisclosure, { person, exit }: AuditQuery)
 export async function auditOf(desk: AccessDesk, query: AuditQuery): Promise<Audit> {
   await withLedger(() => desk.recorder.drain());
   const { logAnchor, index } = desk;
-  const scanned = index.latest(query.before ?? Number.MAX_SAFE_INTEGER, auditScannedMax);
+  const scanned = await index.latest(query.before ?? Number.MAX_SAFE_INTEGER, auditScannedMax);
   const found = scanned.filter(({ entry }) => fits(entry, query));
   const page = found.slice(0, auditEntriesMax);
   const isCut = found.length > page.length || scanned.length === auditScannedMax;
   const last = (found.length > page.length ? page : scanned).at(-1)?.sequence;
-  const heads = logAnchor.heads().map((head) => ({
+  const heads = (await logAnchor.heads()).map((head) => ({
     ...{ sequence: head.sequence, digest: head.digest },
     ...{ timeMs: logAnchor.stampedMs(head.digest) ?? 0, stands: logAnchor.stands(head) },
   }));

@@ -3,6 +3,7 @@ import { access, identity } from '@salus/contracts';
 import type { Did } from '@salus/protocol';
 import type { Requester } from '../auth/requester.ts';
 import { authorityName } from '../gate/acting.ts';
+import { decideOnKept, type Kept } from '../gate/kept.ts';
 import { ApiFault, RuleFault } from '../http/problems.ts';
 import type { NodePart } from '../node/parts.ts';
 import type { NodeContext } from '../node/start-node.ts';
@@ -20,15 +21,15 @@ interface Held {
 }
 
 /** Authorities of a holder that are in force for a patient, and whose content is here. */
-function heldBy({ reader }: NodeContext, desk: AccessDesk, patient: Did, holder: Did): Held[] {
+function heldBy({ reader }: NodeContext, desk: AccessDesk, patient: Did, holder: Did, kept: Kept): Held[] {
   const nowMs = desk.facts.nowMs();
   const patientDeceased = identity.patient(reader, patient)?.status === 'deceased';
-  if (desk.relationships.has(patient, holder, 'excludedByCourt', nowMs)) return [];
+  if (kept.has(patient, holder, 'excludedByCourt', nowMs)) return [];
   return identity.authoritiesOf(reader, patient).flatMap((entry) => {
     const { authority: id, basis } = entry;
     if (entry.holder !== holder || !identity.isAuthorityActive(entry, nowMs)) return [];
     if (patientDeceased && basis === 'patient') return [];
-    const content = desk.records.content.get<identity.AuthorityContent>('authority', authorityName(patient, id));
+    const content = kept.contents(patient)?.get<identity.AuthorityContent>('authority', authorityName(patient, id));
     return content?.patient === patient && content.holder === holder ? [{ id, content }] : [];
   });
 }
@@ -47,13 +48,13 @@ function covers(context: NodeContext, desk: AccessDesk, { content }: Held, actio
   });
 }
 
-function requestsTo({ reader, ledger }: NodeContext, desk: AccessDesk, patient: Did) {
+function requestsTo({ reader, ledger }: NodeContext, desk: AccessDesk, patient: Did, kept: Kept) {
   const ids = [...access.accountingEntries(reader, desk.did, patient)].flatMap(([, entry]) =>
     entry.kind === 'request' ? [entry.id] : [],
   );
   return ids.slice(-requestsListedMax).flatMap((id) => {
     const entry = access.request(reader, id);
-    const content = desk.records.content.get<SealedRequest>('request', id);
+    const content = kept.contents(patient)?.get<SealedRequest>('request', id);
     if (entry === undefined || content === undefined) return [];
     const status = access.requestStatusOf(entry, ledger.head().timeMs);
     return [{ id, status, expiresMs: entry.expiresMs, content }];
@@ -63,12 +64,16 @@ function requestsTo({ reader, ledger }: NodeContext, desk: AccessDesk, patient: 
 async function delegationOf(context: NodeContext, desk: AccessDesk, patient: Did, requester: Requester) {
   if (requester.kind !== 'wallet') throw new ApiFault(ApiErrorCodes.tokenNotAllowed);
   await desk.facts.ready();
-  const held = heldBy(context, desk, patient, requester.did);
-  const mayRead = held.some((one) => covers(context, desk, one, 'read'));
-  const mayDecide = held.some((one) => covers(context, desk, one, 'decide'));
-  const fhirId = mayRead ? desk.records.patients.byDid(patient)?.id : undefined;
-  const requests = mayDecide ? requestsTo(context, desk, patient) : [];
-  return { authorities: held, ...(fhirId !== undefined && { fhirId }), requests };
+  const { relationships, records } = desk;
+  // Who holds what, and what that gives them, is decided at one moment, like any access.
+  return await decideOnKept({ contents: records.content, relationships }, [patient], requester.did, (kept) => {
+    const held = heldBy(context, desk, patient, requester.did, kept);
+    const mayRead = held.some((one) => covers(context, desk, one, 'read'));
+    const mayDecide = held.some((one) => covers(context, desk, one, 'decide'));
+    const fhirId = mayRead ? records.patients.byDid(patient)?.id : undefined;
+    const requests = mayDecide ? requestsTo(context, desk, patient, kept) : [];
+    return { authorities: held, ...(fhirId !== undefined && { fhirId }), requests };
+  });
 }
 
 /** Registration of people who act for patients, and what they may do. */
@@ -91,9 +96,9 @@ export const delegatesPart: NodePart = {
         throw new RuleFault(AccessErrorCodes.notAllowedForRole);
       return await desk.linking.createDelegateCode(nowMs());
     });
-    mounter.mount(routes.openDelegate, ({ params, body }) => {
+    mounter.mount(routes.openDelegate, async ({ params, body }) => {
       const desk = deskOf(params.slug);
-      desk.linking.checkDelegateCode(body.code, nowMs());
+      await desk.linking.checkDelegateCode(body.code, nowMs());
       const { did, slug, name } = desk.records.organization.profile;
       const [, sealingKey = ''] = desk.records.organization.keys.encryption().kid.split('#');
       return { chain, custodian: { did, slug, name, sealingKey } };

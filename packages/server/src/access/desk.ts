@@ -13,8 +13,10 @@ import {
   utf8Text,
 } from '@salus/protocol';
 import { encodeSealed, openSealed, parseSealed, sealPayload } from '@salus/vault';
+import type { Transaction } from 'kysely';
 import { Compile } from 'typebox/compile';
 import type { Requester } from '../auth/requester.ts';
+import type { BlockGap } from '../events/cursors.ts';
 import { organizationTopic } from '../events/notices.ts';
 import { AccountingIndex } from '../gate/accounting-index.ts';
 import { authorityName } from '../gate/acting.ts';
@@ -35,8 +37,9 @@ import { staffDid } from '../orgs/staff.ts';
 import { type StaffDirectory, staffDirectory } from '../orgs/staff-directory.ts';
 import type { Peers } from '../peers/peers.ts';
 import type { OrganizationRecords } from '../records/organization-records.ts';
+import type { OrganizationTables } from '../store/tables.ts';
 import type { Exchange } from './exchange.ts';
-import { Inbox, type InboxEvent } from './inbox.ts';
+import { type Handled, Inbox, type InboxEvent } from './inbox.ts';
 import { type GlassContent, type LateGlass, LateGlasses } from './late-glass.ts';
 import { Linking } from './linking.ts';
 import { withLedger } from './outage.ts';
@@ -54,8 +57,18 @@ function personAt({ organizations }: NodeContext, member: Did, id: string): Did 
   return hosted && staffDid(hosted.keys.all, id);
 }
 
+type Tx = Transaction<OrganizationTables>;
+
 interface Opened {
   content: unknown;
+}
+
+interface DeskParts {
+  context: NodeContext;
+  records: OrganizationRecords;
+  exchange: Exchange;
+  peers: Peers;
+  staff: StaffDirectory;
 }
 
 /**
@@ -77,7 +90,7 @@ export class AccessDesk {
   readonly #peers: Peers;
   readonly #inbox: Inbox;
 
-  constructor(context: NodeContext, records: OrganizationRecords, exchange: Exchange, peers: Peers) {
+  private constructor({ context, records, exchange, peers, staff }: DeskParts) {
     const { organization, vault, patients, content, resources } = records;
     const { ledger, reader, log, feed, clockMs } = context;
     const { did, slug } = organization.profile;
@@ -87,7 +100,7 @@ export class AccessDesk {
     this.#exchange = exchange;
     this.#peers = peers;
     this.relationships = new Relationships(organization.store);
-    this.staff = staffDirectory(organization.store, vault);
+    this.staff = staff;
     this.index = new AccountingIndex(organization.store, vault);
     this.linking = new Linking(organization, ledger);
     this.lateGlasses = new LateGlasses({ organization, reader, nowMs: context.nowMs, onError });
@@ -96,13 +109,12 @@ export class AccessDesk {
       feed,
       name: 'access',
       clockMs,
-      missing: (event) => this.#missing(event),
-      handle: (event) => this.#handle(event),
+      missing: (event, tx) => this.#missing(event, tx),
+      told: () => organization.notices.wake(),
+      handle: (event, tx) => this.#handle(event, tx),
+      settled: () => this.#settled(),
       take: (event) => this.#take(event),
-      unseen: (gap) => {
-        this.#notify(organizationTopic, { type: 'ledger/Gap', attributes: { ...gap } });
-        return unseenEvents(context.reader, this.did, patients.all(), content);
-      },
+      unseen: (gap, tx) => this.#unseen(gap, tx),
       onError,
     });
     this.facts = new LedgerFacts({
@@ -132,6 +144,16 @@ export class AccessDesk {
     records.useGate(new ConsentGate({ organization: did, resources, facts, log: vault.log, recorder, nowMs, clockMs }));
   }
 
+  static async open(
+    context: NodeContext,
+    records: OrganizationRecords,
+    exchange: Exchange,
+    peers: Peers,
+  ): Promise<AccessDesk> {
+    const staff = await staffDirectory(records.organization.store, records.vault);
+    return new AccessDesk({ context, records, exchange, peers, staff });
+  }
+
   start(): void {
     this.#inbox.start();
     this.#exchange.listen(() => this.#inbox.arrived());
@@ -156,58 +178,73 @@ export class AccessDesk {
   }
 
   /** What takes effect at once, inside the transaction that moves the cursor. */
-  #handle(event: InboxEvent): boolean {
+  async #handle(event: InboxEvent, tx: Tx): Promise<Handled> {
     const { type, attributes } = event;
     const patient = String(attributes.patient ?? '');
+    const isMine = this.#isMine(event);
     switch (type) {
       case 'identity/OrganisationUpdated':
         this.#peers.moved(String(attributes.participant) as Did);
-        return false;
+        return 'nothing';
       case 'identity/PatientsMerged':
-        this.relationships.add(String(attributes.survivor), String(attributes.participant), 'merged');
-        return false;
+        await this.relationships.add(tx, String(attributes.survivor), String(attributes.participant), 'merged');
+        return 'effect';
       case 'identity/AuthorityGranted':
-        return this.records.patients.byDid(patient as Did) !== undefined;
+        return this.records.patients.byDid(patient as Did) === undefined ? 'nothing' : 'work';
       case 'access/GlassBroken':
-        if (!this.#isMine(event)) return false;
-        this.relationships.add(patient, String(attributes.glass), 'glass');
-        this.#notify(patient, event);
-        this.#notify(organizationTopic, event);
-        return true;
+        if (!isMine) return 'nothing';
+        await this.relationships.add(tx, patient, String(attributes.glass), 'glass');
+        await this.#notify(tx, [patient, organizationTopic], event);
+        return 'work';
       case 'access/GlassAlarm':
-        if (this.#isMine(event)) this.#notify(organizationTopic, event);
-        return false;
+        return await this.#notify(tx, isMine ? [organizationTopic] : [], event);
       case 'access/Decided':
-        if (attributes.requester === this.did) this.#notify(organizationTopic, event);
-        if (this.#isMine(event)) this.#notify(patient, event);
-        return false;
+        return await this.#notify(
+          tx,
+          [attributes.requester === this.did ? organizationTopic : [], isMine ? patient : []].flat(),
+          event,
+        );
       case 'access/Released':
       case 'access/GlassReviewed':
-        if (this.#isMine(event)) this.#notify(patient, event);
-        return false;
+        return await this.#notify(tx, isMine ? [patient] : [], event);
       default:
-        return this.#isMine(event) && (type === 'access/Requested' || type === 'consent/Granted');
+        return isMine && (type === 'access/Requested' || type === 'consent/Granted') ? 'work' : 'nothing';
     }
   }
 
+  /** What the ledger brought is durable: the gate knows of it from now on, and so may everybody. */
+  #settled(): void {
+    this.relationships.settled();
+    this.records.organization.notices.wake();
+  }
+
+  async #unseen(gap: BlockGap, tx: Tx): Promise<InboxEvent[]> {
+    const { patients, content } = this.records;
+    await this.#notify(tx, [organizationTopic], { type: 'ledger/Gap', attributes: { ...gap } });
+    const all = [...patients.all()];
+    const known = await content.names(
+      tx,
+      all.map(({ did }) => did),
+    );
+    return unseenEvents(this.#context.reader, this.did, all, known);
+  }
+
   /** The ledger has it and its content has not come: the patient's wallet can send it again, staff can ask for it. */
-  #missing({ type, attributes }: InboxEvent): void {
+  async #missing({ type, attributes }: InboxEvent, tx: Tx): Promise<void> {
     const event = { type: 'access/EnvelopeMissing', attributes: { ...attributes, of: type } };
     const { patient } = attributes;
-    if (isDid(patient)) this.#notify(patient, event);
-    this.#notify(organizationTopic, event);
+    await this.#notify(tx, [isDid(patient) ? patient : [], organizationTopic].flat(), event);
   }
 
   /** What of the ledger cannot be read yet, because its envelopes have not come. */
-  missing(): { events: number; sinceMs?: number } {
+  missing(): Promise<{ events: number; sinceMs?: number }> {
     return this.#inbox.waiting();
   }
 
-  /** References only: who reads a notice fetches what it points at. */
-  #notify(topic: string, { type, attributes }: InboxEvent): void {
-    const { notices } = this.records.organization;
-    notices.add({ topic, type, data: attributes });
-    setImmediate(() => notices.wake());
+  /** References only: who reads a notice fetches what it points at. Readers are woken when the transaction is durable. */
+  async #notify(tx: Tx, topics: readonly string[], { type, attributes }: InboxEvent): Promise<Handled> {
+    for (const topic of topics) await this.records.organization.notices.add(tx, { topic, type, data: attributes });
+    return topics.length > 0 ? 'effect' : 'nothing';
   }
 
   async #take(event: InboxEvent): Promise<boolean> {
@@ -229,7 +266,7 @@ export class AccessDesk {
   /** The content behind a commitment, opened with this organisation's key; undefined while no envelope is there. */
   async open(type: string, id: string, commitment: string): Promise<unknown> {
     const context = sealedContext(this.#context.chain, type, id);
-    for (const bytes of this.#exchange.get(commitment)) {
+    for (const bytes of await this.#exchange.get(commitment)) {
       const opened = await this.#openOne(bytes, { context, commitment });
       if (opened === undefined) continue;
       await this.#exchange.opened(commitment, bytes);
@@ -286,7 +323,7 @@ export class AccessDesk {
     if (!matches) return true;
     await this.records.content.put('request', id, patient, content);
     const { notices, store } = this.records.organization;
-    await store.commit(() => this.#notify(patient, event));
+    await store.commit((tx) => this.#notify(tx, [patient], event));
     notices.wake();
     return true;
   }
@@ -357,10 +394,11 @@ export class AccessDesk {
     await vault.log.append(utf8(JSON.stringify(logged)), openedMs);
     await contents.put('glass', glass, patient, content);
     const attributes = { glass, custodian: this.did, patient, practitioner, organisation, untilMs };
-    await organization.store.commit(() => {
-      for (const topic of [patient, organizationTopic]) this.#notify(topic, { type: 'access/GlassBroken', attributes });
-      if (alarm) this.#notify(organizationTopic, { type: 'access/GlassAlarm', attributes });
+    await organization.store.commit(async (tx) => {
+      await this.#notify(tx, [patient, organizationTopic], { type: 'access/GlassBroken', attributes });
+      if (alarm) await this.#notify(tx, [organizationTopic], { type: 'access/GlassAlarm', attributes });
     });
+    organization.notices.wake();
     this.recorder.wake();
   }
 

@@ -1,9 +1,11 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { utf8Text } from '@salus/protocol';
 import { parseSealed, sealedAddress } from '@salus/vault';
+import type { Transaction } from 'kysely';
 import { RuleFault } from '../http/problems.ts';
-import { openStore, type Store } from '../store/database.ts';
+import type { Store } from '../store/database.ts';
+import { openStore, type StoreInput, type StoreLocation } from '../store/location.ts';
+import type { ExchangeTables } from '../store/tables.ts';
 import { AccessErrorCodes } from './errors.ts';
 
 /** Envelopes that claim the same commitment: anybody may claim one, so a few are kept and the reader checks each. */
@@ -44,21 +46,33 @@ const migrations = [
   },
 ];
 
+/** No organisation can be called this. */
+const exchangeName = '_exchange';
+
+/** Where the envelopes of a node lie. */
+export function exchangeStore(location: StoreLocation, dataRoot: string): StoreInput {
+  const file = join(dataRoot, 'exchange', 'sealed.sqlite');
+  return { location, file, name: exchangeName, owner: 'exchange', migrations };
+}
+
 /**
  * Sealed payloads that wait for their parties, found by the commitment that stands on the ledger. The node that keeps
  * them can read none that is not sealed to an organisation of its own.
  */
 export class Exchange {
-  readonly #store: Store;
+  readonly #store: Store<ExchangeTables>;
   readonly #listeners: (() => void)[] = [];
-
   readonly #clockMs: () => number;
 
-  constructor(dataRoot: string, clockMs: () => number) {
+  private constructor(store: Store<ExchangeTables>, clockMs: () => number) {
+    this.#store = store;
     this.#clockMs = clockMs;
-    const dir = join(dataRoot, 'exchange');
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
-    this.#store = openStore({ file: join(dir, 'sealed.sqlite'), migrations });
+  }
+
+  /** Throws as `openStore` does. */
+  static async open(location: StoreLocation, dataRoot: string, clockMs: () => number): Promise<Exchange> {
+    const input = exchangeStore(location, dataRoot);
+    return new Exchange(await openStore<ExchangeTables>(input), clockMs);
   }
 
   /**
@@ -68,37 +82,35 @@ export class Exchange {
   async put(bytes: Uint8Array, sender = ''): Promise<{ commitment: string; address: string }> {
     const { commitment } = parseSealed(bytes);
     const address = sealedAddress(bytes);
-    await this.#store.commit(() => {
-      const isHere = 'SELECT 1 FROM sealed WHERE commitment = ? AND address = ?';
-      if (this.#store.get(isHere, commitment, address) !== undefined) return;
-      const sql = 'SELECT count(*) AS n, coalesce(sum(sender = ?), 0) AS own FROM sealed WHERE commitment = ?';
-      const kept = this.#store.get(sql, sender, commitment);
-      const isFull = Number(kept?.n ?? 0) >= envelopesPerCommitmentMax;
-      if (isFull || Number(kept?.own ?? 0) >= envelopesPerSenderMax) return;
+    await this.#store.commit(async (tx) => {
+      // At most `envelopesPerCommitmentMax`: they are counted here.
+      const kept = await tx
+        .selectFrom('sealed')
+        .select(['address', 'sender'])
+        .where('commitment', '=', commitment)
+        .execute();
+      if (kept.some((one) => one.address === address) || kept.length >= envelopesPerCommitmentMax) return;
+      if (kept.filter((one) => one.sender === sender).length >= envelopesPerSenderMax) return;
       const nowMs = this.#clockMs();
-      if (sender !== '' && this.#unopened(sender, nowMs) >= unopenedPerSenderMax) {
+      if (sender !== '' && (await unopened(tx, sender, nowMs)) >= unopenedPerSenderMax) {
         throw new RuleFault(AccessErrorCodes.exchangeFull);
       }
-      this.#store
-        .prepare('INSERT INTO sealed (commitment, address, envelope, sender, unopened_since_ms) VALUES (?, ?, ?, ?, ?)')
-        .run(commitment, address, bytes, sender, nowMs);
+      const row = { commitment, address, envelope: bytes, sender, unopened_since_ms: nowMs };
+      await tx.insertInto('sealed').values(row).execute();
     });
     for (const arrived of this.#listeners) arrived();
     return { commitment, address };
   }
 
-  #unopened(sender: string, nowMs: number): number {
-    const sql = 'SELECT count(*) AS n FROM sealed WHERE sender = ? AND unopened_since_ms > ?';
-    return Number(this.#store.get(sql, sender, nowMs - unopenedCountedMs)?.n ?? 0);
-  }
-
   /** An organisation here has opened it: it counts against its sender no longer. */
   async opened(commitment: string, bytes: Uint8Array): Promise<void> {
-    const place = [commitment, sealedAddress(bytes)];
-    const at = 'WHERE commitment = ? AND address = ? AND unopened_since_ms IS NOT NULL';
-    if (this.#store.get(`SELECT 1 FROM sealed ${at}`, ...place) === undefined) return;
-    await this.#store.commit(() => {
-      this.#store.prepare(`UPDATE sealed SET unopened_since_ms = NULL ${at}`).run(...place);
+    const address = sealedAddress(bytes);
+    const here = this.#store.read.selectFrom('sealed').select('unopened_since_ms').where('commitment', '=', commitment);
+    const row = await here.where('address', '=', address).executeTakeFirst();
+    if (row === undefined || row.unopened_since_ms === null) return;
+    await this.#store.commit(async (tx) => {
+      const query = tx.updateTable('sealed').set({ unopened_since_ms: null }).where('commitment', '=', commitment);
+      await query.where('address', '=', address).execute();
     });
   }
 
@@ -107,17 +119,23 @@ export class Exchange {
     this.#listeners.push(arrived);
   }
 
-  get(commitment: string): Uint8Array[] {
-    const rows = this.#store.all('SELECT envelope FROM sealed WHERE commitment = ?', commitment);
-    return rows.map((row) => row.envelope as Uint8Array);
+  async get(commitment: string): Promise<Uint8Array[]> {
+    const rows = this.#store.read.selectFrom('sealed').select('envelope').where('commitment', '=', commitment);
+    return (await rows.orderBy('address').execute()).map(({ envelope }) => envelope);
   }
 
   /** The envelopes as JSON values, for the answer to a request. */
-  envelopes(commitment: string): unknown[] {
-    return this.get(commitment).map((bytes) => JSON.parse(utf8Text(bytes)));
+  async envelopes(commitment: string): Promise<unknown[]> {
+    return (await this.get(commitment)).map((bytes) => JSON.parse(utf8Text(bytes)));
   }
 
-  close(): void {
-    this.#store.close();
+  close(): Promise<void> {
+    return this.#store.close();
   }
+}
+
+async function unopened(tx: Transaction<ExchangeTables>, sender: string, nowMs: number): Promise<number> {
+  const rows = tx.selectFrom('sealed').select(({ fn }) => fn.countAll<number>().as('count'));
+  const counted = rows.where('sender', '=', sender).where('unopened_since_ms', '>', nowMs - unopenedCountedMs);
+  return (await counted.executeTakeFirstOrThrow()).count;
 }

@@ -71,7 +71,7 @@ async function openHere(
 ): Promise<OpenGlass> {
   const { glass: id, practitioner } = message;
   const profession = desk.lateGlasses.profession(practitioner);
-  const { alarm } = desk.lateGlasses.checkLimits(practitioner);
+  const { alarm } = await desk.lateGlasses.checkLimits(practitioner);
   const openedMs = context.nowMs();
   const windowUntilMs = openedMs + windowMs;
   const late = { glass: id, practitioner, organisation: desk.did, profession, openedMs, windowUntilMs };
@@ -95,12 +95,13 @@ export interface OpenReview {
 }
 
 /** Emergencies at this custodian that nobody has reviewed, the most urgent first. */
-export function openReviews(context: NodeContext, desk: AccessDesk): OpenReview[] {
+export async function openReviews(context: NodeContext, desk: AccessDesk): Promise<OpenReview[]> {
+  const awaiting = access.awaitingReview(context.reader, desk.did);
+  const contents = await desk.records.content.about(new Set(awaiting.map(({ patient }) => patient)));
   const nowMs = desk.facts.nowMs();
-  return access
-    .awaitingReview(context.reader, desk.did)
+  return awaiting
     .map(({ glass, patient, practitioner, openedMs, reviewDueMs }) => {
-      const content = desk.records.content.get<GlassContent>('glass', glass);
+      const content = contents.get(patient)?.get<GlassContent>('glass', glass);
       return {
         id: glass,
         patient,

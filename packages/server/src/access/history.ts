@@ -44,7 +44,7 @@ export async function partOf(
     exit: 'everything',
   };
   const known = records.patients.byDid(patient);
-  const candidates = known === undefined ? [] : records.resources.ofPatient(known.id);
+  const candidates = known === undefined ? [] : await records.resources.ofPatient(known.id);
   const part: History['entries'] = [];
   const asked = { patient: known?.id ?? patient };
   for await (const { stored, content } of await records.gate.release(question, candidates, asked)) {

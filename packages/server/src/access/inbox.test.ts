@@ -2,14 +2,15 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BlockFeed } from '../events/block-feed.ts';
 import { RecordErrorCodes } from '../records/errors.ts';
-import { openStore, type Store } from '../store/database.ts';
+import { openStore } from '../store/location.ts';
 import { organizationMigrations } from '../store/migrations.ts';
+import type { OrganizationStore, OrganizationTables } from '../store/tables.ts';
 import { MemoryLedger } from '../testing/memory-ledger.ts';
-import { temporaryDirectory } from '../testing/test-node.ts';
+import { temporaryDirectory, testStores } from '../testing/test-node.ts';
 import { Inbox, type InboxEvent } from './inbox.ts';
 
 let directory: ReturnType<typeof temporaryDirectory>;
-let store: Store;
+let store: OrganizationStore;
 let ledger: MemoryLedger;
 let feed: BlockFeed;
 let nowMs: number;
@@ -19,9 +20,12 @@ let missed: string[];
 let errors: unknown[];
 const open: Inbox[] = [];
 
-beforeEach(() => {
+beforeEach(async () => {
   directory = temporaryDirectory();
-  store = openStore({ file: join(directory.path, 'node.sqlite'), migrations: organizationMigrations });
+  const file = join(directory.path, 'node.sqlite');
+  store = await openStore<OrganizationTables>({
+    ...{ location: testStores(), file, name: 'test', owner: 'test', migrations: organizationMigrations },
+  });
   ledger = new MemoryLedger('test');
   feed = new BlockFeed(ledger);
   nowMs = 1_000_000;
@@ -30,7 +34,7 @@ beforeEach(() => {
 afterEach(async () => {
   feed.close();
   for (const one of open.splice(0)) await one.close();
-  store.close();
+  await store.close();
   directory.remove();
 });
 
@@ -39,14 +43,14 @@ const nameOf = ({ attributes }: InboxEvent): string => String(attributes.name);
 function start(): Inbox {
   const inbox = new Inbox({
     ...{ store, feed, name: 'test', clockMs: () => nowMs },
-    handle: () => true,
+    handle: async () => 'work',
     async take(event) {
       if (nameOf(event).startsWith('poison')) throw new Error('cannot be taken');
       if (!here.has(nameOf(event))) return false;
       taken.push(nameOf(event));
       return true;
     },
-    missing: (event) => void missed.push(nameOf(event)),
+    missing: async (event) => void missed.push(nameOf(event)),
     onError: (error) => void errors.push(error),
   });
   inbox.start();
@@ -66,7 +70,7 @@ describe('R-LED-8 R-CON-1 what of the ledger cannot be read yet', () => {
     block('late', 'early');
     here.add('early');
     await first.ready();
-    expect([taken, first.waiting().events]).toEqual([['early'], 1]);
+    expect([taken, (await first.waiting()).events]).toEqual([['early'], 1]);
     for (let n = 0; n < 30; n += 1) {
       nowMs += 60_000;
       first.arrived();

@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Selectable, Transaction } from 'kysely';
 import type { BlockFeed } from '../events/block-feed.ts';
 import { type BlockGap, DurableCursor, followBlocks } from '../events/cursors.ts';
 import { recordError } from '../records/errors.ts';
-import type { Migration, Row, Store } from '../store/database.ts';
+import type { Migration } from '../store/database.ts';
+import { slicesOf } from '../store/slices.ts';
+import type { OrganizationStore, OrganizationTables } from '../store/tables.ts';
 
 export const inboxMigrations: readonly Migration[] = [
   {
@@ -44,25 +47,38 @@ const gapAfterMs = 30_000;
 const readyWaitMsMax = 10_000;
 const followAgainMsMin = 500;
 const followAgainMsMax = 60_000;
+/** How soon what waits is looked for again where the store does not say when. */
+const workAgainMs = 1_000;
+const valuesPerRow = 3;
+
+type Tx = Transaction<OrganizationTables>;
+type InboxRow = Selectable<OrganizationTables['inbox']>;
 
 export interface InboxEvent {
   type: string;
   attributes: Record<string, string | number>;
 }
 
+/** `nothing` was written; `effect`: it was; `work`: `take` has work to do. */
+export type Handled = 'nothing' | 'effect' | 'work';
+
 interface InboxParts {
-  store: Store;
+  store: OrganizationStore;
   feed: BlockFeed;
   name: string;
   clockMs(): number;
-  /** Synchronous effects, inside the transaction that moves the cursor; true where `take` has work to do. */
-  handle(event: InboxEvent): boolean;
+  /** Effects inside the transaction that moves the cursor. */
+  handle(event: InboxEvent, tx: Tx): Promise<Handled>;
+  /** What `handle` wrote, or `unseen`, is durable. */
+  settled?(): void;
   /** What the state says of events in blocks that are not at hand, and of which nothing is known here. */
-  unseen?(gap: BlockGap): InboxEvent[];
+  unseen?(gap: BlockGap, tx: Tx): Promise<InboxEvent[]>;
   /** Work that may fail for now: false when what it needs is not there yet. */
   take(event: InboxEvent): Promise<boolean>;
   /** Told once, inside a transaction, of an event whose content has not come for `gapAfterMs`. */
-  missing(event: InboxEvent): void;
+  missing(event: InboxEvent, tx: Tx): Promise<void>;
+  /** What `missing` wrote is durable. */
+  told?(): void;
   onError(error: unknown): void;
 }
 
@@ -73,8 +89,10 @@ function retryDelayMs(tries: number): number {
 /** Follows the ledger for one organisation: every event is taken in once, in order, whatever happens in between. */
 export class Inbox {
   readonly #parts: InboxParts;
-  /** Everything up to this block was taken in. */
-  #passed: number;
+  /** Everything up to this block was taken in; undefined until the store has said. */
+  #passed: number | undefined;
+  /** True where the blocks of the present step have written something. */
+  #isWritten = false;
   readonly #abort = new AbortController();
   #following: Promise<void> | undefined;
   #working: Promise<void> | undefined;
@@ -82,11 +100,11 @@ export class Inbox {
   #timer: NodeJS.Timeout | undefined;
   #arrival: NodeJS.Timeout | undefined;
   #arrivals = 0;
+  #looking: Promise<void> = Promise.resolve();
   #waiters: (() => void)[] = [];
 
   constructor(parts: InboxParts) {
     this.#parts = parts;
-    this.#passed = Number(new DurableCursor(parts.store, `blocks/${parts.name}`).read() ?? 0);
   }
 
   start(): void {
@@ -101,14 +119,16 @@ export class Inbox {
     const { feed, store, name, unseen, onError } = this.#parts;
     for (let delayMs = followAgainMsMin; !signal.aborted; delayMs = Math.min(delayMs * 2, followAgainMsMax)) {
       try {
+        this.#passed ??= Number((await new DurableCursor(store, `blocks/${name}`).read()) ?? 0);
         await followBlocks({
           ...{ feed, store, name, signal },
-          handle: (block) => this.#handle(block.events),
-          ...(unseen && { makeUp: (gap: BlockGap) => this.#handle(unseen(gap)) }),
+          handle: (block, tx) => this.#handle(block.events, tx),
+          ...(unseen && {
+            makeUp: async (gap: BlockGap, tx: Tx) => void (await this.#handle(await unseen(gap, tx), tx)),
+          }),
           passed: (height) => {
-            this.#passed = height;
+            this.#pass(height);
             delayMs = followAgainMsMin;
-            this.#work();
           },
         });
       } catch (error) {
@@ -119,60 +139,86 @@ export class Inbox {
     }
   }
 
-  #handle(events: readonly InboxEvent[]): void {
+  #pass(height: number): void {
+    this.#passed = height;
+    if (this.#isWritten) this.#parts.settled?.();
+    this.#isWritten = false;
+    this.#work();
+  }
+
+  /** True where it has written something. */
+  async #handle(events: readonly InboxEvent[], tx: Tx): Promise<boolean> {
+    const rows: { type: string; attributes: string; since_ms: number }[] = [];
+    let isWritten = false;
     for (const { type, attributes } of events) {
-      if (!this.#parts.handle({ type, attributes })) continue;
-      this.#parts.store
-        .prepare('INSERT INTO inbox (type, attributes, since_ms) VALUES (?, ?, ?)')
-        .run(type, JSON.stringify(attributes), this.#parts.clockMs());
+      const handled = await this.#parts.handle({ type, attributes }, tx);
+      isWritten ||= handled !== 'nothing';
+      if (handled !== 'work') continue;
+      rows.push({ type, attributes: JSON.stringify(attributes), since_ms: this.#parts.clockMs() });
     }
+    for (const slice of slicesOf(rows, valuesPerRow)) await tx.insertInto('inbox').values(slice).execute();
+    this.#isWritten ||= isWritten;
+    return isWritten;
   }
 
   /** Looks soon for everything that waits: an envelope has come. Of many that come together the first one calls. */
   arrived(): void {
-    if (this.#arrival !== undefined || this.#abort.signal.aborted || !this.#isWaiting()) return;
+    if (this.#arrival !== undefined || this.#abort.signal.aborted) return;
     this.#arrival = setTimeout(() => {
       this.#arrival = undefined;
-      this.#arrivals += 1;
-      this.#parts.store
-        .commit(() => this.#parts.store.prepare('UPDATE inbox SET next_ms = 0').run())
-        .then(() => this.#work())
-        .catch((error) => this.#parts.onError(error));
+      this.#looking = this.#looking.then(() => this.#lookAgain()).catch((error) => this.#parts.onError(error));
     }, arrivalDelayMs);
     this.#arrival.unref();
   }
 
-  #isWaiting(): boolean {
-    return this.#parts.store.get('SELECT seq FROM inbox LIMIT 1') !== undefined;
+  async #lookAgain(): Promise<void> {
+    if (this.#abort.signal.aborted) return;
+    // First: one that is being looked for at this moment and not found is not put off for long.
+    this.#arrivals += 1;
+    const { store } = this.#parts;
+    // What comes in after this is looked for at once in any case.
+    if ((await store.read.selectFrom('inbox').select('seq').limit(1).executeTakeFirst()) === undefined) return;
+    await store.commit((tx) => tx.updateTable('inbox').set({ next_ms: 0 }).execute());
+    this.#work();
   }
 
   /** Events whose content is not here: how many, and since when the oldest. */
-  waiting(): { events: number; sinceMs?: number } {
-    const row = this.#parts.store.get('SELECT count(*) AS n, min(since_ms) AS since FROM inbox WHERE tries > 0');
-    const events = Number(row?.n ?? 0);
-    return events === 0 ? { events } : { events, sinceMs: Number(row?.since) };
+  async waiting(): Promise<{ events: number; sinceMs?: number }> {
+    const { events, since } = await this.#parts.store.read
+      .selectFrom('inbox')
+      .select(({ fn }) => [fn.countAll<number>().as('events'), fn.min('since_ms').as('since')])
+      .where('tries', '>', 0)
+      .executeTakeFirstOrThrow();
+    return events === 0 ? { events } : { events, sinceMs: since };
   }
 
   #work(): void {
     if (this.#abort.signal.aborted) return;
     this.#again = true;
-    this.#working ??= this.#rounds()
-      .catch((error) => this.#parts.onError(error))
-      .finally(() => {
-        this.#working = undefined;
-        for (const wake of this.#waiters.splice(0)) wake();
-        this.#schedule();
-      });
+    this.#working ??= this.#workAll();
+  }
+
+  /** Never throws. Between its last look at `#again` and its end nothing else runs: no call of `#work` is lost. */
+  async #workAll(): Promise<void> {
+    while (this.#again && !this.#abort.signal.aborted) {
+      await this.#rounds().catch((error) => this.#parts.onError(error));
+      this.#wake();
+      await this.#schedule();
+      // Those too who began to wait after a look at the store that was older than these rounds.
+      this.#wake();
+    }
+    this.#working = undefined;
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiters.splice(0)) wake();
   }
 
   async #rounds(): Promise<void> {
     while (this.#again && !this.#abort.signal.aborted) {
       this.#again = false;
-      const rows = this.#parts.store.all(
-        'SELECT * FROM inbox WHERE next_ms <= ? ORDER BY seq LIMIT ?',
-        this.#parts.clockMs(),
-        roundEventsMax,
-      );
+      const due = this.#parts.store.read.selectFrom('inbox').selectAll().where('next_ms', '<=', this.#parts.clockMs());
+      const rows = await due.orderBy('seq').limit(roundEventsMax).execute();
       for (const row of rows) {
         if (this.#abort.signal.aborted) return;
         await this.#one(row);
@@ -182,50 +228,61 @@ export class Inbox {
   }
 
   /** One that cannot be taken, whatever is wrong with it, holds up nobody else. */
-  async #one(row: Row): Promise<void> {
-    const { store, take, onError } = this.#parts;
-    const event: InboxEvent = { type: String(row.type), attributes: JSON.parse(String(row.attributes)) };
+  async #one(row: InboxRow): Promise<void> {
+    const { store, take, told, onError } = this.#parts;
+    const event: InboxEvent = { type: row.type, attributes: JSON.parse(row.attributes) };
     const arrivals = this.#arrivals;
     let isDone = false;
     try {
       isDone = await take(event);
     } catch (error) {
-      if (Number(row.tries) === 0) onError(error);
+      if (row.tries === 0) onError(error);
     }
-    await store.commit(() => {
-      if (isDone) store.prepare('DELETE FROM inbox WHERE seq = ?').run(Number(row.seq));
+    const isTold = await store.commit(async (tx) => {
       // What came while this one was looked for may be what it waits for.
-      else this.#putOff(row, event, arrivals !== this.#arrivals);
+      if (!isDone) return await this.#putOff(tx, row, event, arrivals !== this.#arrivals);
+      await tx.deleteFrom('inbox').where('seq', '=', row.seq).execute();
+      return false;
     });
+    if (isTold) told?.();
   }
 
-  #putOff(row: Row, event: InboxEvent, isNewsHere: boolean): void {
-    const { store, missing, clockMs } = this.#parts;
+  /** True where somebody was told of it. */
+  async #putOff(tx: Tx, row: InboxRow, event: InboxEvent, isNewsHere: boolean): Promise<boolean> {
+    const { missing, clockMs } = this.#parts;
     const nowMs = clockMs();
-    const tries = Number(row.tries);
-    const nextMs = isNewsHere ? 0 : nowMs + retryDelayMs(tries);
     this.#again ||= isNewsHere;
-    store.prepare('UPDATE inbox SET tries = tries + 1, next_ms = ? WHERE seq = ?').run(nextMs, Number(row.seq));
-    if (Number(row.told) === 1 || nowMs - Number(row.since_ms) < gapAfterMs) return;
-    store.prepare('UPDATE inbox SET told = 1 WHERE seq = ?').run(Number(row.seq));
-    missing(event);
+    const isOverdue = row.told === 0 && nowMs - row.since_ms >= gapAfterMs;
+    const nextMs = isNewsHere ? 0 : nowMs + retryDelayMs(row.tries);
+    const change = { tries: row.tries + 1, next_ms: nextMs, told: isOverdue ? 1 : row.told };
+    await tx.updateTable('inbox').set(change).where('seq', '=', row.seq).execute();
+    if (isOverdue) await missing(event, tx);
+    return isOverdue;
   }
 
   /** The next look at what waits. */
-  #schedule(): void {
+  async #schedule(): Promise<void> {
+    let delayMs = workAgainMs;
+    try {
+      if (this.#abort.signal.aborted) return;
+      const query = this.#parts.store.read.selectFrom('inbox').select(({ fn }) => fn.min('next_ms').as('next'));
+      const next = (await query.executeTakeFirst())?.next ?? undefined;
+      if (next === undefined) return;
+      delayMs = Math.max(retryDelayMsMin, Math.min(retryDelayMsMax, next - this.#parts.clockMs()));
+    } catch (error) {
+      this.#parts.onError(error);
+    }
     if (this.#abort.signal.aborted) return;
-    const row = this.#parts.store.get('SELECT min(next_ms) AS next FROM inbox');
-    if (row?.next === null || row?.next === undefined) return;
     clearTimeout(this.#timer);
-    const delayMs = Math.max(retryDelayMsMin, Math.min(retryDelayMsMax, Number(row.next) - this.#parts.clockMs()));
     this.#timer = setTimeout(() => this.#work(), delayMs);
     this.#timer.unref();
   }
 
-  #isBehind(height: number): boolean {
-    return (
-      this.#passed < height || this.#parts.store.get('SELECT seq FROM inbox WHERE tries = 0 LIMIT 1') !== undefined
-    );
+  async #isBehind(height: number): Promise<boolean> {
+    // In this order: what a block brought is in the store when the block has passed.
+    if (this.#passed === undefined || this.#passed < height) return true;
+    const untried = this.#parts.store.read.selectFrom('inbox').select('seq').where('tries', '=', 0).limit(1);
+    return (await untried.executeTakeFirst()) !== undefined;
   }
 
   /**
@@ -235,7 +292,7 @@ export class Inbox {
   async ready(): Promise<void> {
     const height = this.#parts.feed.head();
     const deadline = performance.now() + readyWaitMsMax;
-    while (this.#isBehind(height)) {
+    while (await this.#isBehind(height)) {
       if (this.#abort.signal.aborted || performance.now() >= deadline) throw recordError('recordsUnavailable');
       if (this.#working === undefined) await sleep(2);
       else await Promise.race([sleep(50), new Promise<void>((resolve) => this.#waiters.push(resolve))]);
@@ -247,6 +304,8 @@ export class Inbox {
     clearTimeout(this.#timer);
     clearTimeout(this.#arrival);
     await this.#following;
+    await this.#looking;
     await this.#working;
+    clearTimeout(this.#timer);
   }
 }

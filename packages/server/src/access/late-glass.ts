@@ -1,13 +1,16 @@
 import { access, governance, type IterableReader, identity } from '@salus/contracts';
 import type { Did, Message } from '@salus/protocol';
+import type { Kysely } from 'kysely';
 import { DurableCursor } from '../events/cursors.ts';
 import { RuleFault } from '../http/problems.ts';
 import type { Organization } from '../orgs/organization.ts';
+import type { OrganizationTables } from '../store/tables.ts';
 import { AccessErrorCodes } from './errors.ts';
 import { isOutage } from './outage.ts';
 
 const dayMs = 86_400_000;
 const sendIntervalMs = 500;
+const cursorName = 'late-emergencies';
 /** The shortest window that the ledger takes: what was opened late is mostly over when it is recorded. */
 const windowMsMin = 1_000;
 
@@ -52,14 +55,16 @@ export class LateGlasses {
   readonly #cursor: DurableCursor;
   #timer: NodeJS.Timeout | undefined;
   #sending: Promise<void> | undefined;
+  #isNew = false;
+  #closed = false;
 
   constructor(parts: QueueParts) {
     this.#parts = parts;
-    this.#cursor = new DurableCursor(parts.organization.store, 'late-emergencies');
+    this.#cursor = new DurableCursor(parts.organization.store, cursorName);
   }
 
-  waiting(): Waiting[] {
-    return JSON.parse(this.#cursor.read() ?? '[]');
+  async waiting(): Promise<Waiting[]> {
+    return await waitingIn(this.#parts.organization.store.read);
   }
 
   /** The contract's rules for who may break the glass; gives the profession. */
@@ -79,10 +84,10 @@ export class LateGlasses {
   }
 
   /** Whether this one is over a limit of the day; refuses it where governance says so. */
-  checkLimits(person: Did): { alarm: boolean } {
+  async checkLimits(person: Did): Promise<{ alarm: boolean }> {
     const { reader, organization, nowMs } = this.#parts;
     const day = Math.floor(nowMs() / dayMs);
-    const today = this.waiting().filter(({ openedMs }) => Math.floor(openedMs / dayMs) === day);
+    const today = (await this.waiting()).filter(({ openedMs }) => Math.floor(openedMs / dayMs) === day);
     const count = (who: Did, here: number): number =>
       (reader.get<number>(access.glassDayKey(who, day)) ?? 0) + here + 1;
     const byPerson = count(person, today.filter(({ message }) => message.practitioner === person).length);
@@ -99,27 +104,32 @@ export class LateGlasses {
   /** Durable when it resolves. */
   async add(entry: Waiting): Promise<void> {
     await this.#change((waiting) => [...waiting, entry]);
+    this.#isNew = true;
     this.start();
   }
 
   async #change(change: (waiting: Waiting[]) => Waiting[]): Promise<void> {
     const { store } = this.#parts.organization;
-    await store.commit(() => this.#cursor.write(JSON.stringify(change(this.waiting()))));
+    // Read inside: what another one adds or takes away meanwhile stays so.
+    await store.commit(async (tx) => this.#cursor.write(tx, JSON.stringify(change(await waitingIn(tx)))));
   }
 
   /** Tries again and again while something waits. */
   start(): void {
-    if (this.#timer !== undefined || this.waiting().length === 0) return;
+    if (this.#timer !== undefined || this.#closed) return;
     this.#timer = setInterval(() => {
-      this.#sending ??= this.#send().finally(() => {
-        this.#sending = undefined;
-      });
+      this.#sending ??= this.#send()
+        .catch((error) => this.#parts.onError(error))
+        .finally(() => {
+          this.#sending = undefined;
+        });
     }, sendIntervalMs);
     this.#timer.unref();
   }
 
   async #send(): Promise<void> {
-    for (const { message, windowUntilMs } of this.waiting()) {
+    this.#isNew = false;
+    for (const { message, windowUntilMs } of await this.waiting()) {
       const windowMs = Math.max(windowMsMin, windowUntilMs - this.#parts.nowMs());
       try {
         await this.#parts.organization.execute([{ ...message, windowMs }]);
@@ -130,12 +140,20 @@ export class LateGlasses {
       }
       await this.#change((waiting) => waiting.filter((other) => other.message.glass !== message.glass));
     }
+    // What came after the list was read goes out with the next round.
+    if (this.#isNew) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     clearInterval(this.#timer);
     await this.#sending;
   }
+}
+
+async function waitingIn(db: Kysely<OrganizationTables>): Promise<Waiting[]> {
+  const row = await db.selectFrom('cursors').select('position').where('name', '=', cursorName).executeTakeFirst();
+  return JSON.parse(row?.position ?? '[]');
 }

@@ -62,37 +62,35 @@ export class Linking {
   async #create(whom: string, nowMs: number): Promise<{ code: string; expiresMs: number }> {
     const code = newCode();
     const expiresMs = nowMs + linkingCodeLifeMs;
-    const { store } = this.#organization;
-    await store.commit(() => {
-      store.prepare('DELETE FROM linking_codes WHERE expires_ms <= ?').run(nowMs);
-      store
-        .prepare('INSERT INTO linking_codes (digest, did, expires_ms) VALUES (?, ?, ?)')
-        .run(digestOf(code), whom, expiresMs);
+    await this.#organization.store.commit(async (tx) => {
+      await tx.deleteFrom('linking_codes').where('expires_ms', '<=', nowMs).execute();
+      const row = { digest: digestOf(code), did: whom, expires_ms: expiresMs };
+      await tx.insertInto('linking_codes').values(row).execute();
     });
     return { code, expiresMs };
   }
 
   /** The pseudonym that a code is for. */
-  patientOf(code: string, nowMs: number): Did {
-    const did = this.#find(code, nowMs);
+  async patientOf(code: string, nowMs: number): Promise<Did> {
+    const did = await this.#find(code, nowMs);
     if (!isDid(did)) throw new RuleFault(AccessErrorCodes.linkCodeUnknown);
     return did;
   }
 
   /** Throws where a code is not one for somebody who acts for patients. */
-  checkDelegateCode(code: string, nowMs: number): void {
-    if (this.#find(code, nowMs) !== delegateMark) throw new RuleFault(AccessErrorCodes.linkCodeUnknown);
+  async checkDelegateCode(code: string, nowMs: number): Promise<void> {
+    if ((await this.#find(code, nowMs)) !== delegateMark) throw new RuleFault(AccessErrorCodes.linkCodeUnknown);
   }
 
-  #find(code: string, nowMs: number): string | undefined {
-    const sql = 'SELECT did FROM linking_codes WHERE digest = ? AND expires_ms > ?';
-    const row = this.#organization.store.get(sql, digestOf(code), nowMs);
-    return row === undefined ? undefined : String(row.did);
+  async #find(code: string, nowMs: number): Promise<string | undefined> {
+    const codes = this.#organization.store.read.selectFrom('linking_codes').select('did');
+    const valid = codes.where('digest', '=', digestOf(code)).where('expires_ms', '>', nowMs);
+    return (await valid.executeTakeFirst())?.did;
   }
 
   /** Countersigns and commits what the wallet signed; the code is used up when that succeeded. */
   async confirm(code: string, transaction: string, nowMs: number): Promise<CommittedResult> {
-    const patient = this.patientOf(code, nowMs);
+    const patient = await this.patientOf(code, nowMs);
     return await this.#countersign(code, transaction, (message, signer) => {
       return message.type === 'identity/bindPatient' && message.patient === patient && signer === patient;
     });
@@ -100,7 +98,7 @@ export class Linking {
 
   /** The same for somebody who acts for patients: the wallet's own DID is what it registers. */
   async confirmDelegate(code: string, transaction: string, nowMs: number): Promise<CommittedResult> {
-    this.checkDelegateCode(code, nowMs);
+    await this.checkDelegateCode(code, nowMs);
     return await this.#countersign(code, transaction, (message, signer) => {
       return message.type === 'identity/registerDelegate' && message.did === signer;
     });
@@ -120,10 +118,9 @@ export class Linking {
     const signed = await addSignature(bytes, this.#organization.keys.signer());
     const committed = await withLedger(() => this.#ledger.submit(signed));
     if (committed.code !== 0) throw new RuleFault(committed.code, { detail: committed.log });
-    const { store } = this.#organization;
-    await store.commit(() => {
-      store.prepare('DELETE FROM linking_codes WHERE digest = ?').run(digestOf(code));
-    });
+    await this.#organization.store.commit((tx) =>
+      tx.deleteFrom('linking_codes').where('digest', '=', digestOf(code)).execute(),
+    );
     return committed;
   }
 }

@@ -32,7 +32,7 @@ export async function registerStaff(
   const did = staffDid(organization.keys.all, id);
   const records = recordsOf(context).get(organization.profile.slug);
   if (records !== undefined) {
-    const staff = staffDirectory(organization.store, records.vault);
+    const staff = await staffDirectory(organization.store, records.vault);
     await staff.put(did, { id, ...(name !== undefined && { name }) });
   }
   const known = identity.practitioner(context.reader, did);

@@ -179,7 +179,7 @@ describe('R-LED-8 R-REC-5 scenario 35: a whole node is lost', () => {
   test('everything is back, and what was erased after the backup is not', async () => {
     const before = await startNode({ dataDir: records.dataDir, offline: true });
     const store = recordsOf(before).get('hospital')!.resources;
-    const erased = store.find('Observation', 'o1')!;
+    const erased = (await store.find('Observation', 'o1'))!;
     await store.erase(erased);
     await before.stop();
     expect(copyErasureLists(records.dataDir, at('erasures'))).toMatchObject({ hospital: 1, clinic: 0 });
@@ -205,7 +205,7 @@ describe('R-LED-8 R-REC-5 scenario 35: a whole node is lost', () => {
     const { vault, resources } = records.records();
     expect(vault.ring.recordState(erased.record)).toBe('destroyed');
     expect(vault.blobs.has(erased.blob)).toBe(false);
-    expect(resources.find('Observation', 'o1')).toMatchObject({ erased: true });
+    expect(await resources.find('Observation', 'o1')).toMatchObject({ erased: true });
     expect(await vault.scan()).toMatchObject({ ok: true });
     await records.node.stop();
   });

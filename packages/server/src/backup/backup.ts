@@ -3,6 +3,7 @@ import { copyFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { backup as copyDatabase, DatabaseSync } from 'node:sqlite';
 import { openVault } from '@salus/vault';
+import { exchangeStore } from '../access/exchange.ts';
 import {
   type DataDirectory,
   inspectDirectory,
@@ -11,11 +12,15 @@ import {
   makeDirectory,
   openDirectory,
   readHandover,
+  writeStorePlace,
 } from '../node/data-directory.ts';
 import { openEmbeddedLedger } from '../node/embedded-ledger.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
 import { softwareVersion } from '../node/version.ts';
-import { membersOf, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
+import { membersOf, organizationPaths, organizationStore, vaultKeyProvider } from '../orgs/organization.ts';
+import { type CopiedTable, copyRows, exchangeCopy, organizationCopy } from '../store/copy.ts';
+import { pinStore, type StoreInput, type StoreLocation, storeLocation } from '../store/location.ts';
+import { openSqliteStore } from '../store/sqlite.ts';
 import { type BackupManifest, backupFormat, listFiles, writeManifest } from './manifest.ts';
 import { isMember, memberFiles, memberHead } from './member-files.ts';
 
@@ -42,10 +47,10 @@ export async function copySynced(from: string, to: string): Promise<void> {
   syncFile(to);
 }
 
-/** An SQLite file as it is now: what is written to it afterwards does not reach the copy. */
+/** A store as it is now: what is written to it afterwards does not reach the copy, which is an SQLite file. */
 export interface PinnedDatabase {
   copyTo(to: string): Promise<void>;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** Holds a view of an SQLite file, what lies in its write-ahead log included; nobody waits for it. */
@@ -60,17 +65,42 @@ export function pinDatabase(path: string): PinnedDatabase {
       await copyDatabase(database, to);
       syncFile(to);
     },
-    close: () => database.close(),
+    close: async () => database.close(),
   };
 }
 
-export async function copySqlite(from: string, to: string): Promise<void> {
-  const pinned = pinDatabase(from);
+/** Holds a view of a store, wherever its rows are; of files that are not there, none. */
+export async function pinCopy(input: StoreInput, tables: readonly CopiedTable[]): Promise<PinnedDatabase | undefined> {
+  const { location, file, migrations } = input;
+  if (location.kind === 'sqlite') return existsSync(file) ? pinDatabase(file) : undefined;
+  const view = await pinStore(input);
+  return {
+    async copyTo(to) {
+      const target = openSqliteStore({ file: to, migrations });
+      try {
+        await copyRows(view.read, target, tables);
+      } finally {
+        await target.close();
+      }
+      syncFile(to);
+    },
+    close: () => view.end(),
+  };
+}
+
+async function copyOne(input: StoreInput, tables: readonly CopiedTable[], to: string): Promise<void> {
+  const pinned = await pinCopy(input, tables);
+  if (pinned === undefined) return;
   try {
     await pinned.copyTo(to);
   } finally {
-    pinned.close();
+    await pinned.close();
   }
+}
+
+/** The sealed payloads that wait at a stopped node. */
+export async function copyExchange(root: string, target: string, location: StoreLocation): Promise<void> {
+  await copyOne(exchangeStore(location, root), exchangeCopy, join(target, exchangeFile));
 }
 
 async function copyLedger(from: string, to: string): Promise<void> {
@@ -80,7 +110,12 @@ async function copyLedger(from: string, to: string): Promise<void> {
   await copySynced(join(from, storeFile), join(to, storeFile));
 }
 
-export async function copyOrganization(directory: DataDirectory, slug: string, target: string): Promise<void> {
+export async function copyOrganization(
+  directory: DataDirectory,
+  slug: string,
+  target: string,
+  location: StoreLocation,
+): Promise<void> {
   const member = membersOf(directory).find((one) => one.slug === slug);
   if (member === undefined) throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged);
   const from = organizationPaths(directory.root, slug);
@@ -93,7 +128,7 @@ export async function copyOrganization(directory: DataDirectory, slug: string, t
   } finally {
     await vault.close();
   }
-  if (existsSync(from.store)) await copySqlite(from.store, to.store);
+  await copyOne(organizationStore(member, from, directory.manifest.chain, location), organizationCopy, to.store);
 }
 
 /** What an organisation that genesis does not name is called. */
@@ -136,7 +171,7 @@ export function refuseTaken(target: string): void {
 
 /** Ends a backup: what the directory is, and the manifest of everything that is in it. */
 export async function finishBackup(
-  { root, manifest: { chain, organizations } }: DataDirectory,
+  { root, manifest: { chain, organizations, store } }: DataDirectory,
   target: string,
   { height, appHash }: { height: number; appHash: string },
   createdMs: number,
@@ -146,6 +181,8 @@ export async function finishBackup(
   const handover = existsSync(join(root, 'handover.json')) ? ['handover.json'] : [];
   for (const name of [...handover, 'genesis.json', 'salus.json'])
     await copySynced(join(root, name), join(target, name));
+  // The copies are SQLite files, wherever the rows came from.
+  if (store !== undefined) writeStorePlace(target, undefined);
   const files = await listFiles(target);
   const software = softwareVersion;
   const manifest = { format: backupFormat, chain, height, appHash, createdMs, software, organizations, files } as const;
@@ -153,13 +190,24 @@ export async function finishBackup(
   return manifest;
 }
 
+export interface BackupOptions {
+  nowMs?: number;
+  /** Of the database, for a directory that keeps its rows in PostgreSQL. */
+  storeUrl?: string | undefined;
+}
+
 /**
  * Copies a stopped node: ledger, what every organisation keeps, and the exchange, as of one moment, with a manifest of
  * all hashes. Keys of organisations and of the validator are not in it. Throws a NodeFault and removes what it wrote
  * when it cannot be finished.
  */
-export async function backupNode(root: string, target: string, nowMs = Date.now()): Promise<BackupManifest> {
+export async function backupNode(
+  root: string,
+  target: string,
+  { nowMs = Date.now(), storeUrl }: BackupOptions = {},
+): Promise<BackupManifest> {
   const directory = openDirectory(root);
+  const location = storeLocation(directory.manifest.store, storeUrl);
   refuseTarget(root, target);
   const lock = lockDirectory(root);
   try {
@@ -167,8 +215,8 @@ export async function backupNode(root: string, target: string, nowMs = Date.now(
     const head = await headOf(directory);
     makeDirectory(target);
     await copyLedger(ledgerPath(root), ledgerPath(target));
-    for (const slug of organizations) await copyOrganization(directory, slug, target);
-    if (existsSync(join(root, exchangeFile))) await copySqlite(join(root, exchangeFile), join(target, exchangeFile));
+    for (const slug of organizations) await copyOrganization(directory, slug, target, location);
+    await copyExchange(root, target, location);
     return await finishBackup(directory, target, head, nowMs);
   } catch (error) {
     rmSync(target, { recursive: true, force: true });

@@ -4,7 +4,8 @@ import { parseErasures, type Vault } from '@salus/vault';
 import { makeDirectory, openDirectory, writeFileDurably } from '../node/data-directory.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
 import { organizationPaths } from '../orgs/organization.ts';
-import type { Store } from '../store/database.ts';
+import { slicesOf } from '../store/slices.ts';
+import type { OrganizationStore } from '../store/tables.ts';
 
 function listPath(root: string, slug: string): string {
   return join(organizationPaths(root, slug).vault, 'keys', 'erasures.jsonl');
@@ -52,22 +53,30 @@ export function readErasureLists(source: string, slugs: readonly string[]): Map<
   return lists;
 }
 
+async function recordsOfPatient(store: OrganizationStore, patient: string): Promise<string[]> {
+  const rows = store.read.selectFrom('resources').select('record').where('patient', '=', patient);
+  return (await rows.execute()).map(({ record }) => record);
+}
+
 /**
  * Makes the rest of an organisation follow its erasure list: rows say that their record is erased, and ciphertext that the
  * backup brought along is deleted. The keys are gone already. Gives the number of erased records.
  */
-export async function applyErasures(vault: Vault, store: Store): Promise<number> {
+export async function applyErasures(vault: Vault, store: OrganizationStore): Promise<number> {
   const records = new Set<string>();
   for (const { kind, patient, records: listed } of vault.ring.erasures()) {
-    const rows = kind === 'patient' ? store.all('SELECT record FROM resources WHERE patient = ?', patient) : [];
-    for (const id of [...listed, ...rows.map((row) => String(row.record))]) records.add(id);
+    const owned = kind === 'patient' ? await recordsOfPatient(store, patient) : [];
+    for (const id of [...listed, ...owned]) records.add(id);
   }
-  const addresses = [...records].flatMap((record) =>
-    store.all('SELECT blob FROM versions WHERE record = ?', record).map((row) => String(row.blob)),
-  );
-  await vault.blobs.delete(addresses.filter((address) => vault.blobs.has(address)));
-  store.transact(() => {
-    for (const record of records) store.prepare('UPDATE resources SET erased = 1 WHERE record = ?').run(record);
+  for (const slice of slicesOf([...records])) {
+    const versions = store.read.selectFrom('versions').select('blob').where('record', 'in', slice);
+    const addresses = (await versions.execute()).map(({ blob }) => blob);
+    await vault.blobs.delete(addresses.filter((address) => vault.blobs.has(address)));
+  }
+  await store.commit(async (tx) => {
+    for (const slice of slicesOf([...records])) {
+      await tx.updateTable('resources').set({ erased: 1 }).where('record', 'in', slice).execute();
+    }
   });
   return records.size;
 }

@@ -132,9 +132,9 @@ describe('R-LED-8 R-REC-5 a backup of a node at work', () => {
     const store = recordsOf(records.node).get('hospital')!.resources;
     await new Promise((resolve) => setTimeout(resolve, 300));
     const copying = callNode(records.dataDir, { command: 'backup', to: at('online') });
-    await store.erase(store.find('Observation', 'e-p1')!);
+    await store.erase((await store.find('Observation', 'e-p1'))!);
     await copying;
-    await store.erase(store.find('Observation', 'e-p2')!);
+    await store.erase((await store.find('Observation', 'e-p2'))!);
     const imported = await work.stop();
     expect(imported).toBeGreaterThan(2);
     copyErasureLists(records.dataDir, at('erasures'));

@@ -1,29 +1,52 @@
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LogHead } from '@salus/vault';
+import { exchangeStore } from '../access/exchange.ts';
 import { ledgerPath, makeDirectory, openDirectory } from '../node/data-directory.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
 import type { NodeContext } from '../node/start-node.ts';
-import { organizationPaths } from '../orgs/organization.ts';
+import { organizationPaths, organizationStore } from '../orgs/organization.ts';
 import { recordsOf } from '../records/records-part.ts';
-import { exchangeFile, finishBackup, type PinnedDatabase, pinDatabase, refuseTarget } from './backup.ts';
+import { type CopiedTable, exchangeCopy, organizationCopy } from '../store/copy.ts';
+import type { StoreInput } from '../store/location.ts';
+import { exchangeFile, finishBackup, type PinnedDatabase, pinCopy, refuseTarget } from './backup.ts';
 import type { BackupManifest } from './manifest.ts';
 
-type BackedUp = Pick<NodeContext, 'dataRoot' | 'ledger' | 'organizations'>;
+type BackedUp = Pick<NodeContext, 'chain' | 'dataRoot' | 'ledger' | 'organizations' | 'stores'>;
 
 /** Everything that a moment consists of besides the ledger. */
 class Moment {
   readonly #databases: { pinned: PinnedDatabase; to: string }[] = [];
   readonly #anchored = new Map<string, LogHead>();
+  #releases: (() => void)[] = [];
 
-  /** Runs to its end in one turn of the event loop: no store changes in between. */
-  take(node: BackedUp, target: string): void {
-    for (const [slug, { paths }] of node.organizations) {
-      this.#databases.push({ pinned: pinDatabase(paths.store), to: organizationPaths(target, slug).store });
+  /**
+   * Holds what the organisations write until `release`, so that their stores stay what they are pinned as until the ledger
+   * and the logs are. The exchange last: it may hold an envelope too many, never one too few.
+   */
+  async hold(node: BackedUp, target: string): Promise<void> {
+    for (const { store } of node.organizations.values()) this.#releases.push((await store.hold()).release);
+    for (const [slug, { profile, paths }] of node.organizations) {
+      const input = organizationStore(profile, paths, node.chain, node.stores);
+      await this.#pin(input, organizationCopy, organizationPaths(target, slug).store);
     }
-    const exchange = join(node.dataRoot, exchangeFile);
-    if (existsSync(exchange)) this.#databases.push({ pinned: pinDatabase(exchange), to: join(target, exchangeFile) });
+    await this.#pin(exchangeStore(node.stores, node.dataRoot), exchangeCopy, join(target, exchangeFile));
+  }
+
+  async #pin(input: StoreInput, tables: readonly CopiedTable[], to: string): Promise<void> {
+    const pinned = await pinCopy(input, tables);
+    if (pinned !== undefined) this.#databases.push({ pinned, to });
+  }
+
+  /** Runs to its end in one turn of the event loop, in which the ledger stands still. */
+  take(node: BackedUp): void {
     for (const [slug, { vault }] of recordsOf(node)) this.#anchored.set(slug, vault.log.anchored());
+    this.release();
+  }
+
+  release(): void {
+    for (const release of this.#releases) release();
+    this.#releases = [];
   }
 
   /**
@@ -39,8 +62,9 @@ class Moment {
     }
   }
 
-  close(): void {
-    for (const { pinned } of this.#databases) pinned.close();
+  async close(): Promise<void> {
+    this.release();
+    for (const { pinned } of this.#databases) await pinned.close();
   }
 }
 
@@ -60,14 +84,15 @@ export async function backupRunningNode(node: BackedUp, target: string, nowMs: n
   underWay.add(organizations);
   try {
     makeDirectory(target);
-    const head = await ledger.copyTo(ledgerPath(target), () => moment.take(node, target));
+    await moment.hold(node, target);
+    const head = await ledger.copyTo(ledgerPath(target), () => moment.take(node));
     await moment.copy(node, target);
     return await finishBackup(directory, target, head, nowMs);
   } catch (error) {
     rmSync(target, { recursive: true, force: true });
     throw error;
   } finally {
-    moment.close();
+    await moment.close();
     underWay.delete(organizations);
   }
 }

@@ -12,9 +12,14 @@ import {
 } from '../node/data-directory.ts';
 import { type DoctorReport, examineDirectory } from '../node/doctor.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
-import { directoryMembers, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
-import { openStore } from '../store/database.ts';
-import { organizationMigrations } from '../store/migrations.ts';
+import {
+  directoryMembers,
+  type MemberProfile,
+  openOrganizationStore,
+  organizationPaths,
+  vaultKeyProvider,
+} from '../orgs/organization.ts';
+import { sqliteLocation } from '../store/location.ts';
 import { copySynced, headOf, readGenesis, refuseTaken } from './backup.ts';
 import { applyErasures, readErasureLists } from './erasure-lists.ts';
 import { type BackupManifest, checkFiles, readManifest } from './manifest.ts';
@@ -74,18 +79,21 @@ function keyFiles(root: string, { organizations: slugs, files }: BackupManifest)
 /** Replays what was erased since the backup, before anything of it can be read. */
 async function eraseAgain(
   data: string,
-  slug: string,
-  did: string,
+  member: MemberProfile,
+  chain: string,
   list: string | undefined,
 ): Promise<{ replayed: number; erased: number }> {
-  const paths = organizationPaths(data, slug);
-  const vault = await openVault({ dir: paths.vault, organisation: did, keys: vaultKeyProvider(paths) });
-  const store = openStore({ file: paths.store, migrations: organizationMigrations });
+  const paths = organizationPaths(data, member.slug);
+  const vault = await openVault({ dir: paths.vault, organisation: member.did, keys: vaultKeyProvider(paths) });
+  const store = await openOrganizationStore(member, paths, chain, sqliteLocation).catch(async (error: unknown) => {
+    await vault.close();
+    throw error;
+  });
   try {
     const replayed = list === undefined ? 0 : await vault.ring.replayErasures(list);
     return { replayed, erased: await applyErasures(vault, store) };
   } finally {
-    store.close();
+    await store.close();
     await vault.close();
   }
 }
@@ -118,7 +126,7 @@ async function fill(
   for (const slug of manifest.organizations) {
     const member = members.find((one) => one.slug === slug);
     if (member === undefined) throw new NodeFault(NodeErrorCodes.backupDamaged, `${slug} is no member.`);
-    const { replayed, erased } = await eraseAgain(data, slug, member.did, lists.get(slug));
+    const { replayed, erased } = await eraseAgain(data, member, manifest.chain, lists.get(slug));
     erasuresReplayed += replayed;
     recordsErased += erased;
   }

@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DataDirectory, ledgerPath, organizationPath } from '../node/data-directory.ts';
 import { organizationPaths } from '../orgs/organization.ts';
-import { copyOrganization, copyProfile, copySqlite, copySynced, exchangeFile } from './backup.ts';
+import type { StoreLocation } from '../store/location.ts';
+import { copyExchange, copyOrganization, copyProfile, copySynced } from './backup.ts';
 
 /** Removes what `splitMember` made, so that it can be made anew. */
 export function removeSplit(target: string): void {
@@ -19,6 +20,7 @@ export async function splitMember(
   directory: DataDirectory,
   slug: string,
   target: string,
+  location: StoreLocation,
   copyLedger: (to: string) => Promise<unknown>,
 ): Promise<void> {
   removeSplit(target);
@@ -27,9 +29,8 @@ export async function splitMember(
   for (const name of readdirSync(keys).filter((file) => file.endsWith('.json'))) {
     await copySynced(join(keys, name), join(to, name));
   }
-  await copyOrganization(directory, slug, target);
+  await copyOrganization(directory, slug, target, location);
   await copyProfile(directory.root, slug, target);
-  const exchange = join(directory.root, exchangeFile);
-  if (existsSync(exchange)) await copySqlite(exchange, join(target, exchangeFile));
+  await copyExchange(directory.root, target, location);
   await copyLedger(ledgerPath(target));
 }

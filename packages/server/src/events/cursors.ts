@@ -1,4 +1,5 @@
-import type { Store } from '../store/database.ts';
+import type { Transaction } from 'kysely';
+import type { OrganizationStore, OrganizationTables } from '../store/tables.ts';
 import type { BlockFeed, FeedBlock } from './block-feed.ts';
 
 /** Blocks that a consumer handles at most between two writes of its cursor. */
@@ -6,26 +7,26 @@ const blocksPerCursorWrite = 64;
 
 /** A place in a sequence that survives a restart. */
 export class DurableCursor {
-  readonly #store: Store;
+  readonly #store: OrganizationStore;
   readonly #name: string;
 
-  constructor(store: Store, name: string) {
+  constructor(store: OrganizationStore, name: string) {
     this.#store = store;
     this.#name = name;
   }
 
-  read(): string | undefined {
-    const row = this.#store.get('SELECT position FROM cursors WHERE name = ?', this.#name);
-    return row === undefined ? undefined : String(row.position);
+  async read(): Promise<string | undefined> {
+    const query = this.#store.read.selectFrom('cursors').select('position').where('name', '=', this.#name);
+    return (await query.executeTakeFirst())?.position;
   }
 
-  /** Moves the cursor; call it inside `store.commit` or `store.transact`, beside the effect of what it passed. */
-  write(position: string): void {
-    this.#store
-      .prepare(
-        'INSERT INTO cursors (name, position) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET position = excluded.position',
-      )
-      .run(this.#name, position);
+  /** Moves the cursor, in the transaction of the effect of what it passed. */
+  async write(tx: Transaction<OrganizationTables>, position: string): Promise<void> {
+    await tx
+      .insertInto('cursors')
+      .values({ name: this.#name, position })
+      .onConflict((conflict) => conflict.column('name').doUpdateSet({ position }))
+      .execute();
   }
 }
 
@@ -37,16 +38,19 @@ export interface BlockGap {
 
 export interface FollowInput {
   feed: BlockFeed;
-  store: Store;
+  store: OrganizationStore;
   /** Names the consumer; its cursor is kept under this name. */
   name: string;
-  /** Handles one block synchronously; runs inside the transaction that moves the cursor, so effects happen once. */
-  handle(block: FeedBlock): void;
+  /**
+   * Handles one block inside the transaction that moves the cursor, so that effects happen once. Answers whether it has
+   * written something.
+   */
+  handle(block: FeedBlock, tx: Transaction<OrganizationTables>): Promise<boolean>;
   /**
    * Makes up for blocks that this node does not have and never will, from the state that they led to; runs inside the
    * transaction that moves the cursor past them. Without it such a gap stops the consumer.
    */
-  makeUp?(gap: BlockGap): void;
+  makeUp?(gap: BlockGap, tx: Transaction<OrganizationTables>): Promise<void>;
   /** Told of the height up to which every effect is durable. */
   passed?(height: number): void;
   signal: AbortSignal;
@@ -56,10 +60,10 @@ export interface FollowInput {
  * Where somebody begins who never followed: a member that joined by a snapshot has no block before it, and nothing in those
  * was meant for an organisation that was not there yet.
  */
-async function beginning(feed: BlockFeed, store: Store, cursor: DurableCursor): Promise<number> {
+async function beginning(feed: BlockFeed, store: OrganizationStore, cursor: DurableCursor): Promise<number> {
   const height = ((await feed.firstAbove(0)) ?? 1) - 1;
   // From here on missing blocks are a gap.
-  await store.commit(() => cursor.write(String(height)));
+  await store.commit((tx) => cursor.write(tx, String(height)));
   return height;
 }
 
@@ -68,16 +72,11 @@ async function passGap({ feed, store, makeUp, signal }: FollowInput, cursor: Dur
   if (makeUp === undefined || signal.aborted || (await feed.block(height + 1)) !== undefined) return height;
   const first = await feed.firstAbove(height);
   if (first === undefined || first === height + 1) return height;
-  await store.commit(() => {
-    makeUp({ from: height + 1, to: first - 1 });
-    cursor.write(String(first - 1));
+  await store.commit(async (tx) => {
+    await makeUp({ from: height + 1, to: first - 1 }, tx);
+    await cursor.write(tx, String(first - 1));
   });
   return first - 1;
-}
-
-/** Rows that this connection has changed since it was opened. */
-function changesOf(store: Store): number {
-  return Number(store.get('SELECT total_changes() AS n')?.n);
 }
 
 /**
@@ -89,7 +88,7 @@ function changesOf(store: Store): number {
 export async function followBlocks(input: FollowInput): Promise<void> {
   const { store } = input;
   const cursor = new DurableCursor(store, `blocks/${input.name}`);
-  let height = Number(cursor.read() ?? (await beginning(input.feed, store, cursor)));
+  let height = Number((await cursor.read()) ?? (await beginning(input.feed, store, cursor)));
   let written = height;
   while (!input.signal.aborted) {
     await input.feed.above(height, input.signal);
@@ -102,11 +101,10 @@ export async function followBlocks(input: FollowInput): Promise<void> {
       blocks.push(block);
     }
     if (blocks.length === 0 || input.signal.aborted) continue;
-    const isWritten = await store.commit(() => {
-      const before = changesOf(store);
-      for (const block of blocks) input.handle(block);
-      const isDue = last - written >= blocksPerCursorWrite || changesOf(store) !== before;
-      if (isDue) cursor.write(String(last));
+    const isWritten = await store.commit(async (tx) => {
+      let isDue = last - written >= blocksPerCursorWrite;
+      for (const block of blocks) isDue = (await input.handle(block, tx)) || isDue;
+      if (isDue) await cursor.write(tx, String(last));
       return isDue;
     });
     if (isWritten) written = last;

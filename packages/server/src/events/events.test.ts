@@ -1,7 +1,9 @@
 import { connect } from 'node:net';
 import { type LedgerEvent, routes, type StreamEvent, streamEvents } from '@salus/api';
+import type { Transaction } from 'kysely';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { publicStreamsMax } from '../http/event-stream.ts';
+import type { OrganizationStore, OrganizationTables } from '../store/tables.ts';
 import { startTestNode, type TestNode } from '../testing/test-node.ts';
 import { BlockFeed } from './block-feed.ts';
 import { type BlockGap, DurableCursor, followBlocks } from './cursors.ts';
@@ -213,10 +215,17 @@ describe('R-LED-5 private notices', () => {
   });
 });
 
+/** An effect of a block, in a table that is there already. */
+const note = (tx: Transaction<OrganizationTables>, topic: string, height: number) =>
+  tx.insertInto('notices').values({ topic, type: 'test', time_ms: height, data: '{}' }).execute();
+const noted = async (store: OrganizationStore, topic: string) => {
+  const rows = await store.read.selectFrom('notices').select('time_ms').where('topic', '=', topic).execute();
+  return rows.map((row) => row.time_ms);
+};
+
 describe('R-LED-8 followers with a durable cursor', () => {
   test('see every block once, whatever fails in between', async () => {
     const { store } = hospital();
-    store.db.exec('CREATE TABLE seen (height INTEGER PRIMARY KEY)');
     const follow = async (failAt: number): Promise<void> => {
       const controller = new AbortController();
       await followBlocks({
@@ -224,10 +233,11 @@ describe('R-LED-8 followers with a durable cursor', () => {
         store,
         name: 'test',
         signal: controller.signal,
-        handle({ height }) {
+        async handle({ height }, tx) {
           if (height === failAt) throw new Error('no');
-          store.prepare('INSERT INTO seen (height) VALUES (?)').run(height);
+          await note(tx, 'seen', height);
           if (height === node.ledger.head().height) controller.abort();
+          return true;
         },
       });
     };
@@ -235,36 +245,37 @@ describe('R-LED-8 followers with a durable cursor', () => {
     await expect(follow(90)).rejects.toThrow('no');
     await submit();
     await follow(-1);
-    expect(store.get('SELECT count(*) AS n, max(height) AS top FROM seen')).toEqual({ n: 102, top: 102 });
-    expect(new DurableCursor(store, 'blocks/test').read()).toBe('102');
+    const seen = await noted(store, 'seen');
+    expect([seen.length, Math.max(...seen)]).toEqual([102, 102]);
+    expect(await new DurableCursor(store, 'blocks/test').read()).toBe('102');
   });
 
   test('look again at blocks without an effect, of which many move the cursor together', async () => {
     const { store } = hospital();
-    store.db.exec('CREATE TABLE effects (height INTEGER PRIMARY KEY)');
     const cursor = new DurableCursor(store, 'blocks/quiet');
     const follow = async (effectAt: number): Promise<{ first: number | undefined; kept: number[] }> => {
       const controller = new AbortController();
-      const kept: number[] = [];
+      const kept: Promise<string | undefined>[] = [];
       let first: number | undefined;
       await followBlocks({
         feed: node.node.feed,
         store,
         name: 'quiet',
         signal: controller.signal,
-        handle({ height }) {
+        async handle({ height }, tx) {
           first ??= height;
-          if (height === effectAt) store.prepare('INSERT INTO effects (height) VALUES (?)').run(height);
+          if (height === effectAt) await note(tx, 'effects', height);
+          return height === effectAt;
         },
         passed(height) {
-          kept.push(Number(cursor.read()));
+          kept.push(cursor.read());
           if (height === node.ledger.head().height) controller.abort();
         },
       });
-      return { first, kept };
+      return { first, kept: (await Promise.all(kept)).map(Number) };
     };
     await submit();
-    await store.commit(() => cursor.write(String(node.ledger.head().height)));
+    await store.commit((tx) => cursor.write(tx, String(node.ledger.head().height)));
     const start = node.ledger.head().height;
     await submit();
     expect(await follow(-1)).toEqual({ first: start + 1, kept: [start] });
@@ -274,36 +285,37 @@ describe('R-LED-8 followers with a durable cursor', () => {
     expect([second.first, second.kept.at(-1)]).toEqual([start + 1, next]);
     await submit();
     expect((await follow(next)).first).toBe(next + 1);
-    expect(store.get('SELECT count(*) AS n FROM effects')).toEqual({ n: 1 });
+    expect(await noted(store, 'effects')).toEqual([next]);
   });
 
   test('pass over blocks that are not at hand only where somebody makes up for them, and exactly those', async () => {
     const { store } = hospital();
     const { feed } = node.node;
     while (feed.head() < 120) await submit();
-    await store.commit(() => new DurableCursor(store, 'blocks/gap').write('10'));
+    await store.commit((tx) => new DurableCursor(store, 'blocks/gap').write(tx, '10'));
     // As after a snapshot: nothing before block 77 is here.
     const from77 = new BlockFeed(node.ledger);
     const block = from77.block.bind(from77);
     from77.block = async (height) => (height < 77 ? undefined : await block(height));
-    const follow = async (makeUp?: (gap: BlockGap) => void): Promise<number[]> => {
+    const follow = async (makeUp?: (gap: BlockGap) => Promise<void>): Promise<number[]> => {
       const controller = new AbortController();
       const seen: number[] = [];
-      const handle = ({ height }: { height: number }): void => {
+      const handle = async ({ height }: { height: number }): Promise<boolean> => {
         seen.push(height);
         if (height === node.ledger.head().height) controller.abort();
+        return false;
       };
       const { signal } = controller;
       await followBlocks({ feed: from77, store, name: 'gap', signal, handle, ...(makeUp && { makeUp }) });
       return seen;
     };
     await expect(follow()).rejects.toThrow('block 11 is missing');
-    const failing = (): void => {
+    const failing = async (): Promise<void> => {
       throw new Error('no state');
     };
     await expect(follow(failing)).rejects.toThrow('no state');
     const gaps: BlockGap[] = [];
-    const seen = await follow((gap) => void gaps.push(gap));
+    const seen = await follow(async (gap) => void gaps.push(gap));
     expect(gaps).toEqual([{ from: 11, to: 76 }]);
     expect([seen[0], seen.at(-1), seen.length]).toEqual([77, feed.head(), feed.head() - 76]);
     from77.close();

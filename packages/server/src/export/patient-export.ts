@@ -47,17 +47,13 @@ function questionOf(desk: AccessDesk, options: ExportWish, nowMs: number): Quest
 }
 
 /** What the patient has here, and the organisations, people and places that the permitted part names. */
-function candidatesOf({ records }: AccessDesk, question: Question, patient: string): StoredResource[] {
-  const own = records.resources.ofPatient(patient);
-  const { permitted } = records.gate.decide(question, own);
-  const names = new Set(permitted.flatMap(({ tokens }) => tokens.filter((token) => !token.includes('|'))));
-  const targets = new Set([...names].map((token) => token.slice(token.indexOf('=') + 1)));
-  const shared = [...targets].flatMap((name) => {
-    const [type = '', id = ''] = name.split('/');
-    const found = type === 'Patient' ? undefined : records.resources.find(type, id);
-    return found !== undefined && found.patient === undefined ? [found] : [];
-  });
-  return [...own, ...shared];
+async function candidatesOf({ records }: AccessDesk, question: Question, patient: string): Promise<StoredResource[]> {
+  const own = await records.resources.ofPatient(patient);
+  const { permitted } = await records.gate.decide(question, own);
+  const tokens = new Set(permitted.flatMap((stored) => stored.tokens.filter((token) => !token.includes('|'))));
+  const names = new Set([...tokens].map((token) => token.slice(token.indexOf('=') + 1)));
+  const targets = await records.resources.findAll([...names].filter((name) => !name.startsWith('Patient/')));
+  return [...own, ...targets.filter((found) => found.patient === undefined)];
 }
 
 /** What proves the export: disclosures with their salts, receipts, and the anchor that they are checked against. */
@@ -101,7 +97,7 @@ export async function* exportItems(node: ExportingNode, wish: ExportWish): Async
   const before = new Set((await exportsOf(node, desk, known)).map(({ id }) => id));
   await desk.facts.ready();
   const question = questionOf(desk, wish, node.nowMs());
-  const candidates = candidatesOf(desk, question, wish.patient);
+  const candidates = await candidatesOf(desk, question, wish.patient);
   let resources = 0;
   for (let from = 0; from < candidates.length; from += releasedEntriesMax) {
     const part = candidates.slice(from, from + releasedEntriesMax);

@@ -84,14 +84,14 @@ export async function candidatesOf(exchange: Exchange, search: Search): Promise<
   const own = ownPatientOf(exchange);
   if (type === 'Patient') {
     const ids = await patientCandidates(exchange, search, own);
-    return ids.flatMap((id) => resources.find('Patient', id) ?? []);
+    return await resources.findAll(ids.map((id) => `Patient/${id}`));
   }
   if (isSharedType(type) && !isPatientType(type) && searchParametersOf(type) !== undefined)
-    return resources.shared(type);
+    return await resources.shared(type);
   const turn = new Turn();
   const found: StoredResource[] = [];
   for (const id of patientIds(search, own)) {
-    found.push(...resources.ofPatient(id, type));
+    found.push(...(await resources.ofPatient(id, type)));
     await turn.yieldWhenLong();
   }
   return found;

@@ -83,23 +83,29 @@ function isRecent(resource: Resource, { startMs }: Wanted): boolean {
 }
 
 /** Organisations, people and places that these name. */
-function sharedOf(exchange: Exchange, own: readonly StoredResource[]): StoredResource[] {
-  const names = new Set(own.flatMap(({ tokens }) => tokens.filter((token) => !token.includes('|'))));
-  return [...new Set([...names].map((token) => token.slice(token.indexOf('=') + 1)))].flatMap((name) => {
-    const [type = '', id = ''] = name.split('/');
-    const found = type === 'Patient' ? undefined : exchange.records.resources.find(type, id);
-    return found !== undefined && found.patient === undefined ? [found] : [];
-  });
+async function sharedOf(exchange: Exchange, own: readonly StoredResource[]): Promise<StoredResource[]> {
+  const tokens = new Set(own.flatMap((stored) => stored.tokens.filter((token) => !token.includes('|'))));
+  const names = new Set([...tokens].map((token) => token.slice(token.indexOf('=') + 1)));
+  const others = [...names].filter((name) => !name.startsWith('Patient/'));
+  const found = await exchange.records.resources.findAll(others);
+  return found.filter(({ patient }) => patient === undefined);
 }
 
 /**
  * Everything about a patient, and whom and what the permitted part of it names: where nothing is permitted, nothing of
  * the surroundings may tell that the patient is here. In the order of the standard.
  */
-function candidatesFor(exchange: Exchange, patient: string, wanted: Wanted): StoredResource[] {
-  const own = exchange.records.resources.ofPatient(patient).filter((stored) => isWanted(stored, wanted));
-  const { permitted } = exchange.records.gate.decide(questionOf(exchange, 'everything'), own, askedOf(patient, wanted));
-  const all = [...own, ...sharedOf(exchange, permitted).filter((stored) => isWanted(stored, wanted))];
+async function candidatesFor(
+  exchange: Exchange,
+  patient: string,
+  wanted: Wanted,
+  asked: Asked,
+): Promise<StoredResource[]> {
+  const { resources, gate } = exchange.records;
+  const own = (await resources.ofPatient(patient)).filter((stored) => isWanted(stored, wanted));
+  const { permitted } = await gate.decide(questionOf(exchange, 'everything'), own, asked);
+  const shared = (await sharedOf(exchange, permitted)).filter((stored) => isWanted(stored, wanted));
+  const all = [...own, ...shared];
   const order = ({ type, id }: StoredResource): Resource => ({ resourceType: type, id });
   return all.sort((left, right) => compareForEverything(order(left), order(right)));
 }
@@ -156,31 +162,33 @@ export async function everythingOf(exchange: Exchange, patient: string): Promise
   const startMs = performance.now();
   const address = `${exchange.base}/Patient/${patient}/$everything`;
   const wanted = wantedOf(exchange);
-  if (wanted.search.cursor !== undefined) return laterPage(exchange, address, wanted.search.cursor);
-  const candidates = candidatesFor(exchange, patient, wanted);
-  const question = questionOf(exchange, 'everything');
+  if (wanted.search.cursor !== undefined) return await laterPage(exchange, address, wanted.search.cursor);
   const asked = askedOf(patient, wanted);
-  const { decisions } = exchange.records.gate.decide(question, candidates, asked);
+  const candidates = await candidatesFor(exchange, patient, wanted, asked);
+  const question = questionOf(exchange, 'everything');
+  const { decisions } = await exchange.records.gate.decide(question, candidates, asked);
   const opened = recent(released(exchange, 'everything', candidates, asked), wanted);
   // The first entry is opened before the head is sent: up to here an error still gets its own answer.
   const first = await opened.next();
   const self = selfOf(address, exchange);
-  if (first.done === true && !mayKnow(exchange, patient)) return await absent(exchange, candidates, startMs, asked);
+  if (first.done === true && !(await mayKnow(exchange, patient)))
+    return await absent(exchange, candidates, startMs, asked);
   if (first.done === true || wanted.isPaged) {
     const matches = first.done === true ? [] : await held(first.value, opened);
     const kept = { search: wanted.search, question, matches, included: new Map(), decisions };
-    return answer(pageText(exchange, kept, { address, self, offset: 0, count: wanted.search.count }));
+    return answer(await pageText(exchange, kept, { address, self, offset: 0, count: wanted.search.count }));
   }
   const stream = Readable.from(everythingText(exchange, self, wanted, first.value, opened));
   return { status: 200, headers: {}, stream };
 }
 
 /** Whether the requester may see the Patient: then nothing else is an answer, and no secret. */
-function mayKnow(exchange: Exchange, patient: string): boolean {
-  const found = exchange.records.resources.find('Patient', patient);
+async function mayKnow(exchange: Exchange, patient: string): Promise<boolean> {
+  const found = await exchange.records.resources.find('Patient', patient);
   const asked = { record: `Patient/${patient}` };
   const candidates = found === undefined ? [] : [found];
-  return exchange.records.gate.decide(questionOf(exchange, 'everything'), candidates, asked).permitted.length > 0;
+  const { permitted } = await exchange.records.gate.decide(questionOf(exchange, 'everything'), candidates, asked);
+  return permitted.length > 0;
 }
 
 async function held(first: Presented, rest: AsyncIterable<Presented>): Promise<Presented[]> {

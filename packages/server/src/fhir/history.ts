@@ -75,11 +75,11 @@ export async function historyOf(exchange: Exchange, type: string, id: string): P
   const startMs = performance.now();
   const { resources, gate } = exchange.records;
   const wanted = wantedOf(exchange);
-  const current = resources.find(type, id, { deleted: true });
-  const versions = current === undefined ? [] : resources.versions(current.record);
+  const current = await resources.find(type, id, { deleted: true });
+  const versions = current === undefined ? [] : await resources.versions(current.record);
   const live = versions.filter(({ deleted }) => deleted !== true);
   const asked = { record: `${type}/${id}` };
-  const permitted = new Set(gate.decide(questionOf(exchange, 'history'), live, asked).permitted);
+  const permitted = new Set((await gate.decide(questionOf(exchange, 'history'), live, asked)).permitted);
   if (permitted.size === 0) {
     for await (const _none of released(exchange, 'history', live, asked)) break;
     return await absent(exchange, live, startMs, asked);

@@ -231,7 +231,7 @@ describe('R-REC-3 deletion', () => {
 
   it('takes a resource out of every exit, tells 410 to whom it was known, and keeps its versions', async () => {
     await put('del', { valueString: 'once' });
-    const { record } = node.records().resources.find('Observation', 'del') ?? {};
+    const { record } = (await node.records().resources.find('Observation', 'del')) ?? {};
     const gone = await remove('del');
     expect([gone.status, gone.text, gone.headers.get('etag')]).toEqual([204, '', 'W/"2"']);
     expect((await remove('del')).status).toBe(204);

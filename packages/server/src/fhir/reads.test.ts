@@ -82,7 +82,7 @@ describe('R-CON-1 what is denied is absent everywhere', () => {
       expect((await node.fhir('/Observation/o-other', { token })).status).toBe(404);
     }
     await desk.recorder.drain();
-    expect(desk.index.of(did).map(({ path, hash, disclosure }) => [path, hash, disclosure.outcome])).toEqual(
+    expect((await desk.index.of(did)).map(({ path, hash, disclosure }) => [path, hash, disclosure.outcome])).toEqual(
       Array.from({ length: 4 }, () => ['local', undefined, 'denied']),
     );
     expect(await batches()).toBe(anchored);

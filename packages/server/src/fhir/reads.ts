@@ -27,7 +27,7 @@ export async function absent(
   startMs: number,
   asked?: Asked,
 ): Promise<never> {
-  const told = exchange.records.gate.toldReason(questionOf(exchange, 'read'), candidates, asked);
+  const told = await exchange.records.gate.toldReason(questionOf(exchange, 'read'), candidates, asked);
   await waitAsForAbsence(startMs);
   if (told === 'expired') throw new RuleFault(FhirErrorCodes.grantExpired);
   if (told === 'used-up') throw new RuleFault(FhirErrorCodes.grantUsedUp);
@@ -51,16 +51,22 @@ function wantedPart({ query, ...exchange }: Exchange, type: string): Subset | un
 }
 
 /** What of a resource can be asked for by its address: the current version, or a certain one. */
-function wantedVersion({ records }: Exchange, type: string, id: string, version?: string): StoredResource | undefined {
-  const current = records.resources.find(type, id, { deleted: true });
+async function wantedVersion(
+  { records }: Exchange,
+  type: string,
+  id: string,
+  version?: string,
+): Promise<StoredResource | undefined> {
+  const current = await records.resources.find(type, id, { deleted: true });
   if (current === undefined || version === undefined || version === String(current.version)) return current;
-  return records.resources.versions(current.record).find((one) => version === String(one.version));
+  const versions = await records.resources.versions(current.record);
+  return versions.find((one) => version === String(one.version));
 }
 
 /** read (R4 §3.1.0.2) and vread (§3.1.0.3). */
 export async function readResource(exchange: Exchange, type: string, id: string, version?: string): Promise<Answer> {
   const startMs = performance.now();
-  const wanted = wantedVersion(exchange, type, id, version);
+  const wanted = await wantedVersion(exchange, type, id, version);
   const subset = wantedPart(exchange, type);
   if (wanted?.deleted === true) return await gone(exchange, wanted, startMs);
   const candidates = wanted === undefined ? [] : [wanted];
@@ -77,9 +83,10 @@ export async function readResource(exchange: Exchange, type: string, id: string,
 /** 410 only for whom the gate would have given the last version that was not deleted; for all others nothing was here. */
 async function gone(exchange: Exchange, deletion: StoredResource, startMs: number): Promise<never> {
   const { gate, resources } = exchange.records;
-  const before = resources.versions(deletion.record).filter((one) => one.deleted !== true);
+  const before = (await resources.versions(deletion.record)).filter((one) => one.deleted !== true);
   const last = before.slice(0, 1);
-  if (gate.decide(questionOf(exchange, 'read'), last).permitted.length === 0) {
+  const { permitted } = await gate.decide(questionOf(exchange, 'read'), last);
+  if (permitted.length === 0) {
     // Asked for, and refused: that stands in the accounting like every refusal.
     for await (const _none of released(exchange, 'read', last)) break;
     return await absent(exchange, last, startMs);

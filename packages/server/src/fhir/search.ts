@@ -42,16 +42,15 @@ export class HeldBytes {
 }
 
 /** What `_include` may bring, by the index; the matches decide in the end. */
-function includeCandidates(exchange: Exchange, search: Search, matches: readonly StoredResource[]): StoredResource[] {
+async function includeCandidates(
+  exchange: Exchange,
+  search: Search,
+  matches: readonly StoredResource[],
+): Promise<StoredResource[]> {
   if (search.include.length === 0) return [];
   const known = new Set(matches.map(nameOf));
   const names = new Set(matches.flatMap((stored) => mayInclude(stored, search)));
-  return [...names]
-    .filter((name) => !known.has(name))
-    .flatMap((name) => {
-      const [type = '', id = ''] = name.split('/');
-      return exchange.records.resources.find(type, id) ?? [];
-    });
+  return await exchange.records.resources.findAll([...names].filter((name) => !known.has(name)));
 }
 
 /** Asks the gate once for all that the search is about, and matches what it released. */
@@ -60,10 +59,10 @@ async function release(exchange: Exchange, search: Search): Promise<ReleasedSear
   const candidates = (await candidatesOf(exchange, search)).filter((stored) => mayMatch(stored, search));
   const question = questionOf(exchange, search.countOnly ? 'count' : 'search');
   const asked = askedOf(exchange, search);
-  const permitted = gate.decide(question, candidates, asked).permitted;
-  const includes = search.countOnly ? [] : includeCandidates(exchange, search, permitted);
+  const { permitted } = await gate.decide(question, candidates, asked);
+  const includes = search.countOnly ? [] : await includeCandidates(exchange, search, permitted);
   const all = [...candidates, ...includes];
-  const { decisions } = gate.decide(question, all, asked);
+  const { decisions } = await gate.decide(question, all, asked);
   const wanted = new Set(candidates);
   const matches: Presented[] = [];
   const opened = new Map<string, Presented>();
@@ -87,8 +86,12 @@ async function release(exchange: Exchange, search: Search): Promise<ReleasedSear
 }
 
 /** What of a page may still be given: revoked since then is absent; a use that this search took counts once. */
-function stillPermitted(exchange: Exchange, released: ReleasedSearch, page: readonly Presented[]): Presented[] {
-  const { decisions } = exchange.records.gate.decide(
+async function stillPermitted(
+  exchange: Exchange,
+  released: ReleasedSearch,
+  page: readonly Presented[],
+): Promise<Presented[]> {
+  const { decisions } = await exchange.records.gate.decide(
     released.question,
     page.map(({ stored }) => stored),
   );
@@ -124,13 +127,16 @@ function pageLink(address: string, cursor: string, count: number): string {
 }
 
 /** One page of what was released; what comes after it is kept, and found by a cursor that says nothing. */
-export function pageText(exchange: Exchange, released: ReleasedSearch, place: Place): string {
+export async function pageText(exchange: Exchange, released: ReleasedSearch, place: Place): Promise<string> {
   const { base, pages } = exchange;
   const { address, self, offset, count, kept } = place;
   const { search } = released;
   const page = released.matches.slice(offset, offset + count);
-  const matches = kept === undefined ? page : stillPermitted(exchange, released, page);
-  const included = includedOf(released, search, matches);
+  const given = [...page, ...includedOf(released, search, page)];
+  // One decision for all of a page: what it gives is so at one moment.
+  const permitted = new Set(kept === undefined ? given : await stillPermitted(exchange, released, given));
+  const matches = page.filter((one) => permitted.has(one));
+  const included = includedOf(released, search, matches).filter((one) => permitted.has(one));
   const more = count > 0 && offset + count < released.matches.length && !search.countOnly;
   const name = more ? (kept ?? pages.keep(released)) : undefined;
   const cursor = name && pages.cursor({ search: name, offset: offset + count }, bindingOf(exchange, address));
@@ -142,7 +148,7 @@ export function pageText(exchange: Exchange, released: ReleasedSearch, place: Pl
     self,
     ...(cursor !== undefined && { next: pageLink(address, cursor, count) }),
     matches: partsOf(matches),
-    included: partsOf(kept === undefined ? included : stillPermitted(exchange, released, included)),
+    included: partsOf(included),
     total: released.matches.length,
     nowMs: exchange.nowMs(),
   });
@@ -150,7 +156,7 @@ export function pageText(exchange: Exchange, released: ReleasedSearch, place: Pl
 }
 
 /** A later page. Throws `searchCursorInvalid` where anything but the size of the page is asked for anew. */
-export function laterPage(exchange: Exchange, address: string, cursor: string): Answer {
+export async function laterPage(exchange: Exchange, address: string, cursor: string): Promise<Answer> {
   if (exchange.query.some(([name]) => !besideCursor.has(name))) {
     throw standardsError(StandardsErrorCodes.searchCursorInvalid);
   }
@@ -159,7 +165,8 @@ export function laterPage(exchange: Exchange, address: string, cursor: string): 
   const isSized = exchange.query.some(([name]) => name === '_count') && asked.count > 0;
   const count = isSized ? asked.count : released.search.count;
   const self = pageLink(address, cursor, count);
-  return answer(pageText(exchange, released, { address, self, offset: content.offset, count, kept: content.search }));
+  const place = { address, self, offset: content.offset, count, kept: content.search };
+  return answer(await pageText(exchange, released, place));
 }
 
 /** Type search (R4 §3.1.1): consent first, then matching, so that totals, pages and includes agree. */
@@ -168,10 +175,10 @@ export async function searchType(exchange: Exchange, type: string): Promise<Answ
   const { base, query, isForm } = exchange;
   const address = `${base}/${type}`;
   const search = parseSearch(type, query, { strict: isStrict(exchange), base });
-  if (search.cursor !== undefined) return laterPage(exchange, address, search.cursor);
+  if (search.cursor !== undefined) return await laterPage(exchange, address, search.cursor);
   const released = await release(exchange, search);
   const self = isForm ? `${address}/_search` : selfLink(base, search, query);
-  const text = pageText(exchange, released, { address, self, offset: search.offset, count: search.count });
+  const text = await pageText(exchange, released, { address, self, offset: search.offset, count: search.count });
   if (released.matches.length === 0) await waitAsForAbsence(startMs);
   return answer(text);
 }

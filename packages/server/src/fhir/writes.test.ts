@@ -139,7 +139,7 @@ describe('R-REC-3 versions of one resource', () => {
     expect(values).toEqual(['three', 'two', 'one']);
     const first = await node.fhir('/Observation/v-1/_history/1', { token: doctor });
     expect([first.body.valueString, first.body.meta.versionId]).toEqual(['one', '1']);
-    const { record, version } = node.records().resources.find('Observation', 'v-1') ?? {};
+    const { record, version } = (await node.records().resources.find('Observation', 'v-1')) ?? {};
     expect(version).toBe(3);
     for (const n of [1, 2, 3]) expect(node.node.reader.get(`records/version/${record}/${n}`)).toBeDefined();
   });

@@ -88,7 +88,7 @@ const storedOutcome = JSON.stringify({
 
 /** What was stored, as it would be read: by the gate, and recorded, like any reading. */
 async function representationOf(exchange: Exchange, { type, id, version }: ImportedEntry): Promise<string | undefined> {
-  const stored = exchange.records.resources.find(type, id);
+  const stored = await exchange.records.resources.find(type, id);
   if (stored === undefined || stored.version !== version) return undefined;
   for await (const opened of released(exchange, 'read', [stored])) {
     return textOfResource(present(opened.stored, opened.content).resource);
@@ -138,7 +138,7 @@ export async function updateResource(exchange: Exchange, type: string, id: strin
   const resource = parseResource(bytes);
   if (resource.resourceType !== type || resource.id !== id) throw new RuleFault(FhirErrorCodes.identityMismatch);
   const expected = expectedVersion(exchange);
-  const admission = admissionOf(exchange, resource, exchange.records.resources.find(type, id));
+  const admission = admissionOf(exchange, resource, await exchange.records.resources.find(type, id));
   const options = { ...author, ...admission, ...(expected !== undefined && { expectedVersion: expected }) };
   const request = { method: 'PUT' as const, url: `${type}/${id}` };
   const report = await refusedAlike(() => importOne(exchange, bytes, request, options), unknownResource());
@@ -165,7 +165,7 @@ export async function updateByCondition(exchange: Exchange, type: string, bytes:
   requireSystem(exchange);
   const { system, value } = conditionOf(exchange);
   const resource = parseResource(bytes);
-  const found = exchange.records.resources.findByIdentifier(type, system, value);
+  const found = await exchange.records.resources.findByIdentifier(type, system, value);
   const fits = found === undefined || resource.id === undefined || resource.id === found.id;
   if (resource.resourceType !== type || !fits) throw new RuleFault(FhirErrorCodes.identityMismatch);
   const expected = expectedVersion(exchange);
@@ -212,7 +212,7 @@ function deletionOf(stored: StoredResource, nowMs: number, expected: number | un
 export async function deleteResource(exchange: Exchange, type: string, id: string): Promise<Answer> {
   const { resources, anchorer } = exchange.records;
   const author = authorOf(exchange);
-  const stored = resources.find(type, id);
+  const stored = await resources.find(type, id);
   const draft = stored ?? { type, id, patient: '', categories: [], labels: [] };
   const { admission } = admissionOf(exchange, { resourceType: type, id }, stored);
   if (admission !== undefined) await refusedAlike(() => admission.admit(draft), unknownResource());

@@ -1,6 +1,8 @@
 import { type Did, utf8, utf8Text } from '@salus/protocol';
 import { openColumn, sealColumn, type Vault } from '@salus/vault';
-import type { Migration, Row, Store } from '../store/database.ts';
+import type { Migration } from '../store/database.ts';
+import { slicesOf } from '../store/slices.ts';
+import type { OrganizationStore, OrganizationTables } from '../store/tables.ts';
 import type { LoggedDisclosure } from './disclosure.ts';
 
 export const accountingMigrations: readonly Migration[] = [
@@ -23,13 +25,16 @@ export interface AccountedDisclosure extends LoggedDisclosure {
   hash?: string;
 }
 
+type AccessRow = OrganizationTables['accesses'];
+const valuesPerRow = 4;
+
 /** Disclosures by patient, built from the synced log; sealed like everything else. */
 export class AccountingIndex {
-  readonly #store: Store;
+  readonly #store: OrganizationStore;
   readonly #key: Uint8Array;
   readonly #placed = new Map<string, string>();
 
-  constructor(store: Store, vault: Vault) {
+  constructor(store: OrganizationStore, vault: Vault) {
     this.#store = store;
     this.#key = vault.ring.purposeKey('accounting');
   }
@@ -42,40 +47,47 @@ export class AccountingIndex {
   async add(
     entries: readonly { entry: LoggedDisclosure; sequence: number; hash: string | undefined }[],
   ): Promise<void> {
-    await this.#store.commit(() => {
-      for (const { entry, sequence, hash } of entries) this.#write(entry, sequence, hash);
+    await this.#store.commit(async (tx) => {
+      const rows = new Map(entries.map(({ entry, sequence, hash }) => [sequence, this.#row(entry, sequence, hash)]));
+      for (const slice of slicesOf([...rows.values()], valuesPerRow)) {
+        const query = tx.insertInto('accesses').values(slice);
+        await query
+          .onConflict((at) =>
+            at.column('sequence').doUpdateSet(({ ref }) => ({
+              patient: ref('excluded.patient'),
+              hash: ref('excluded.hash'),
+              sealed: ref('excluded.sealed'),
+            })),
+          )
+          .execute();
+      }
     });
     for (const { entry } of entries) this.#placed.delete(entry.disclosure.id);
   }
 
-  #write(entry: LoggedDisclosure, sequence: number, batchHash: string | undefined): void {
+  #row(entry: LoggedDisclosure, sequence: number, batchHash: string | undefined): AccessRow {
     const sealed = sealColumn(this.#key, ['accesses', 'sealed', String(sequence)], utf8(JSON.stringify(entry)));
     const placed = entry.path === 'ledger' ? this.#placed.get(entry.disclosure.id) : undefined;
     const hash = entry.path === 'batch' ? batchHash : placed;
-    this.#store
-      .prepare('INSERT OR REPLACE INTO accesses (sequence, patient, hash, sealed) VALUES (?, ?, ?, ?)')
-      .run(sequence, entry.disclosure.patient, hash ?? null, sealed);
+    return { sequence, patient: entry.disclosure.patient, hash: hash ?? null, sealed };
   }
 
   /** Everything about one patient, newest first. */
-  of(patient: Did): AccountedDisclosure[] {
-    const rows = this.#store.all('SELECT * FROM accesses WHERE patient = ? ORDER BY sequence DESC', patient);
-    return rows.map((row) => this.#open(row));
+  async of(patient: Did): Promise<AccountedDisclosure[]> {
+    const rows = this.#store.read.selectFrom('accesses').selectAll().where('patient', '=', patient);
+    return (await rows.orderBy('sequence', 'desc').execute()).map((row) => this.#open(row));
   }
 
   /** Everything about everybody, newest first, from below a place in the log. */
-  latest(before: number, limit: number): { sequence: number; entry: AccountedDisclosure }[] {
-    const rows = this.#store.all(
-      'SELECT * FROM accesses WHERE sequence < ? ORDER BY sequence DESC LIMIT ?',
-      before,
-      limit,
-    );
-    return rows.map((row) => ({ sequence: Number(row.sequence), entry: this.#open(row) }));
+  async latest(before: number, limit: number): Promise<{ sequence: number; entry: AccountedDisclosure }[]> {
+    const rows = this.#store.read.selectFrom('accesses').selectAll().where('sequence', '<', before);
+    const latest = await rows.orderBy('sequence', 'desc').limit(limit).execute();
+    return latest.map((row) => ({ sequence: row.sequence, entry: this.#open(row) }));
   }
 
-  #open(row: Row): AccountedDisclosure {
-    const place = ['accesses', 'sealed', String(row.sequence)];
-    const entry: LoggedDisclosure = JSON.parse(utf8Text(openColumn(this.#key, place, row.sealed as Uint8Array)));
-    return row.hash === null ? entry : { ...entry, hash: String(row.hash) };
+  #open({ sequence, hash, sealed }: AccessRow): AccountedDisclosure {
+    const place = ['accesses', 'sealed', String(sequence)];
+    const entry: LoggedDisclosure = JSON.parse(utf8Text(openColumn(this.#key, place, sealed)));
+    return hash === null ? entry : { ...entry, hash };
   }
 }

@@ -1,8 +1,7 @@
 import { consent, type IterableReader, identity } from '@salus/contracts';
 import type { Did } from '@salus/protocol';
 import { isDid } from '@salus/protocol';
-import type { Relationships } from '../access/relationships.ts';
-import type { ContentStore } from './content-store.ts';
+import type { Kept } from './kept.ts';
 
 /** What of a record an authority's scope can name. */
 export interface ScopedRecord {
@@ -18,8 +17,7 @@ export interface HeldAuthority {
 
 interface ActingParts {
   reader: IterableReader;
-  contents: ContentStore;
-  relationships: Relationships;
+  kept: Kept;
   patient: Did;
   deceased: boolean;
   majorityMs: number | undefined;
@@ -46,9 +44,9 @@ export class Acting {
   /** An authority whose content is here and is about this patient and holder. */
   #held(id: string): HeldAuthority | undefined {
     if (this.#known.has(id)) return this.#known.get(id);
-    const { reader, contents, patient } = this.#parts;
+    const { reader, kept, patient } = this.#parts;
     const entry = identity.authority(reader, patient, id);
-    const content = contents.get<identity.AuthorityContent>('authority', authorityName(patient, id));
+    const content = kept.contents(patient)?.get<identity.AuthorityContent>('authority', authorityName(patient, id));
     const fits = entry !== undefined && content?.patient === patient && content.holder === entry.holder;
     const held = fits ? { entry, content } : undefined;
     this.#known.set(id, held);
@@ -56,8 +54,8 @@ export class Acting {
   }
 
   #isExcluded({ entry }: HeldAuthority): boolean {
-    const { relationships, patient, nowMs } = this.#parts;
-    return isDid(entry.holder) && relationships.has(patient, entry.holder, 'excludedByCourt', nowMs);
+    const { kept, patient, nowMs } = this.#parts;
+    return isDid(entry.holder) && kept.has(patient, entry.holder, 'excludedByCourt', nowMs);
   }
 
   /** When a patient has died, what they themselves gave ends. */

@@ -10,7 +10,8 @@ import type { KnownPatient, PatientDirectory } from '../records/patient-director
 import { Acting, type ScopedRecord } from './acting.ts';
 import type { ContentStore } from './content-store.ts';
 import type { Disclosure } from './disclosure.ts';
-import type { FactSource, PatientFacts } from './gate.ts';
+import type { FactSource, KnownFacts, PatientFacts } from './gate.ts';
+import { decideOnKept, type Kept } from './kept.ts';
 import { nobody } from './made.ts';
 import type { Question } from './question.ts';
 
@@ -47,6 +48,19 @@ interface Person {
   did: Did | undefined;
   organization: Did | undefined;
   roles: readonly string[];
+}
+
+interface Asking {
+  question: Question;
+  person: Person;
+  known: KnownPatient;
+  acting: Acting;
+  kept: Kept;
+  nowMs: number;
+}
+
+interface Requesting extends Pick<Asking, 'person' | 'acting' | 'kept' | 'nowMs'> {
+  patient: Did;
 }
 
 /** Anyone: who has no organisation, role or name that a rule or directive could mean. */
@@ -98,29 +112,36 @@ export class LedgerFacts implements FactSource {
     return this.#person(requester).roles;
   }
 
-  about(question: Question, patientId: string): PatientFacts | undefined {
-    const known = this.#parts.patients.byId(patientId);
-    return known && this.#about(question, known);
+  /** Block time, policy, ledger and what is kept here are those of the one moment at which `decide` runs. */
+  async about<T>(question: Question, patientIds: readonly string[], decide: (facts: KnownFacts) => T): Promise<T> {
+    const { patients, reader } = this.#parts;
+    const dids = patientIds.flatMap((id) => patients.byId(id)?.did ?? []);
+    const current = dids.map((did) => identity.currentPatient(reader, did)).filter(isDid);
+    return await decideOnKept(this.#parts, [...dids, ...current], this.#didOf(question.requester), (kept) =>
+      decide({
+        patient: (id) => {
+          const known = patients.byId(id);
+          return known && this.#about(question, known, kept);
+        },
+        newcomer: () => this.#about(question, newcomer, kept),
+      }),
+    );
   }
 
-  aboutNewcomer(question: Question): PatientFacts | undefined {
-    return this.#about(question, newcomer);
-  }
-
-  #about(question: Question, known: KnownPatient): PatientFacts | undefined {
+  #about(question: Question, known: KnownPatient, kept: Kept): PatientFacts | undefined {
     const nowMs = this.nowMs();
     const policy = this.#policy(nowMs);
     if (policy === undefined) return undefined;
     const subject = identity.patient(this.#parts.reader, known.did);
     const person = this.#person(question.requester);
-    const breakGlass = this.#breakGlass(person, known.did);
+    const breakGlass = this.#breakGlass(person, known.did, kept);
     const deceased = subject?.status === 'deceased' || known.deceased;
     const { majorityMs } = majorityOf(known);
-    const acting = (patient: Did): Acting => new Acting({ ...this.#parts, patient, deceased, majorityMs, nowMs });
+    const acting = (patient: Did): Acting => new Acting({ ...this.#parts, kept, patient, deceased, majorityMs, nowMs });
     const own = acting(known.did);
     const { purpose, action, legalBasis, asks } = question;
     const facts: PatientFacts['facts'] = {
-      requester: this.#requester(question, person, known, own, nowMs),
+      requester: this.#requester({ question, person, known, acting: own, kept, nowMs }),
       purpose,
       action,
       subject: { ...(majorityMs !== undefined && { majorityMs }), deceased },
@@ -130,16 +151,16 @@ export class LedgerFacts implements FactSource {
       ...(breakGlass && { breakGlass }),
       ...(legalBasis !== undefined && { legalBasis }),
     };
-    const merged = this.#mergedWith(known.did);
+    const merged = this.#mergedWith(known.did, kept);
     const directives = [known.did, ...merged].map((did) =>
-      directivesUnder(this.#directives(did, nowMs), did === known.did ? own : acting(did)),
+      directivesUnder(this.#directives(did, kept, nowMs), did === known.did ? own : acting(did)),
     );
     return {
       facts,
       patient: known.did,
       mergedWith: merged,
       directives: (record) => directives.flatMap((of) => of(record)),
-      request: this.#request(person, known.did, own, nowMs),
+      request: this.#request({ person, patient: known.did, acting: own, kept, nowMs }),
     };
   }
 
@@ -155,7 +176,7 @@ export class LedgerFacts implements FactSource {
     if (subject.kind === 'patient') return somebody;
     if (!this.#isInStanding(organization.did)) return somebody;
     if (subject.kind === 'system') return { did: undefined, organization: organization.did, roles };
-    const did = isDid(subject.id) ? subject.id : this.#parts.personOf(organization.did, subject.id);
+    const did = this.#didOf(requester);
     const known = did && identity.participant(this.#parts.reader, did);
     if (known === undefined) {
       // An id that means something at that organisation alone is its word; a DID that nobody registered names nobody.
@@ -167,21 +188,23 @@ export class LedgerFacts implements FactSource {
     return { did, organization: organization.did, roles: known.roles };
   }
 
+  /** Who a token or wallet says that somebody is, whatever the ledger says of them. */
+  #didOf(requester: Requester): Did | undefined {
+    if (requester.kind === 'wallet') return requester.did;
+    const { organization, subject } = requester;
+    if (subject.kind !== 'practitioner') return undefined;
+    return isDid(subject.id) ? subject.id : this.#parts.personOf(organization.did, subject.id);
+  }
+
   /** A member that the consortium suspended (governance) opens nothing elsewhere; care in its own house goes on. */
   #isInStanding(organization: Did): boolean {
     const { reader, organization: own } = this.#parts;
     return organization === own || identity.isInStanding(identity.organisation(reader, organization), this.nowMs());
   }
 
-  #requester(
-    question: Question,
-    person: Person,
-    known: KnownPatient,
-    acting: Acting,
-    nowMs: number,
-  ): consent.RequesterFact {
+  #requester({ question, person, known, acting, kept, nowMs }: Asking): consent.RequesterFact {
     const { requester } = question;
-    const { relationships, organization, reader } = this.#parts;
+    const { organization, reader } = this.#parts;
     const own =
       requester.kind === 'member' &&
       requester.subject.kind === 'patient' &&
@@ -190,23 +213,24 @@ export class LedgerFacts implements FactSource {
     const memberClass = person.organization && governance.memberClass(reader, person.organization);
     const role = person.organization && identity.organisation(reader, person.organization)?.role;
     const authority = person.did && acting.of(person.did, question.authority);
-    const tied = relationships.has(known.did, person.did, 'personalTie', nowMs);
+    const tied = kept.has(known.did, person.did, 'personalTie', nowMs);
     return {
       ...(person.did && { person: person.did }),
       ...(person.organization && { organization: person.organization }),
       ...(memberClass && { organizationClass: memberClass }),
       ...(role && { organizationRole: role }),
       roles: [...person.roles],
-      inCareTeam: relationships.has(known.did, person.did, 'careTeam', nowMs),
+      inCareTeam: kept.has(known.did, person.did, 'careTeam', nowMs),
       isSubject: own || (requester.kind === 'wallet' && requester.did === known.did),
       ...(authority && { authority }),
       ...(tied && { signals: ['personal-tie'] }),
     };
   }
 
-  #directives(patient: Did, nowMs: number): ActedFact[] {
-    const { reader, contents } = this.#parts;
-    return contents.directives(patient).map((content) => {
+  #directives(patient: Did, kept: Kept, nowMs: number): ActedFact[] {
+    const { reader } = this.#parts;
+    const contents = kept.contents(patient)?.of<consent.DirectiveContent>('directive') ?? [];
+    return contents.map((content) => {
       const state = consent.directiveState(reader, content.id, nowMs);
       const entry = consent.directive(reader, content.id);
       // Who gave it stands on the ledger: what the content says of its issuer is only a claim.
@@ -221,20 +245,20 @@ export class LedgerFacts implements FactSource {
   }
 
   /** Pseudonyms of this custodian that are merged with this one now (identity contract). */
-  #mergedWith(did: Did): Did[] {
-    const { reader, relationships } = this.#parts;
+  #mergedWith(did: Did, kept: Kept): Did[] {
+    const { reader } = this.#parts;
     const current = identity.currentPatient(reader, did);
-    const candidates = new Set<string>([current, ...relationships.of(current, 'merged')]);
+    const candidates = new Set<string>([current, ...kept.others(current, 'merged')]);
     candidates.delete(did);
     return [...candidates].filter(isDid).filter((other) => identity.currentPatient(reader, other) === current);
   }
 
   /** The latest request of the same person and organisation that was sealed to this custodian. */
-  #request(person: Person, patient: Did, acting: Acting, nowMs: number): PatientFacts['request'] {
+  #request({ person, patient, acting, kept, nowMs }: Requesting): PatientFacts['request'] {
     const none = (): undefined => undefined;
     if (person.did === undefined || person.organization === undefined) return none;
-    const [latest] = this.#parts.contents
-      .of<SealedRequest>('request', patient)
+    const requests = kept.contents(patient)?.of<SealedRequest>('request') ?? [];
+    const [latest] = requests
       .filter((request) => request.person === person.did && request.organization === person.organization)
       .flatMap((request) => {
         const entry = access.request(this.#parts.reader, request.id);
@@ -259,12 +283,13 @@ export class LedgerFacts implements FactSource {
     return (record) => ({ ...fact, deciderInForce: acting.coversNow(under, 'decide', record) });
   }
 
-  #breakGlass({ did: who, organization }: Person, patient: Did): consent.AccessFacts['breakGlass'] {
+  #breakGlass({ did: who, organization }: Person, patient: Did, kept: Kept): consent.AccessFacts['breakGlass'] {
     if (who === undefined) return undefined;
-    const { reader, relationships, contents } = this.#parts;
-    const late = contents.of<GlassContent>('glass', patient).flatMap((content) => content.late ?? []);
+    const { reader } = this.#parts;
+    const contents = kept.contents(patient)?.of<GlassContent>('glass') ?? [];
+    const late = contents.flatMap((content) => content.late ?? []);
     const endedMs = new Map(late.map(({ glass, windowUntilMs }) => [glass, windowUntilMs]));
-    const placed = relationships.of(patient, 'glass').flatMap((glass): OpenWindow[] => {
+    const placed = kept.others(patient, 'glass').flatMap((glass): OpenWindow[] => {
       const entry = access.glass(reader, glass);
       if (entry === undefined || entry.refused) return [];
       // What was opened without the ledger and recorded there later does not get a second window.

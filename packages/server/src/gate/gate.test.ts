@@ -1,3 +1,4 @@
+import type { KyselyPlugin } from 'kysely';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { accessDesks } from '../access/access-part.ts';
 import type { MemberRequester } from '../auth/requester.ts';
@@ -75,10 +76,10 @@ describe('R-LED-5 asking for nothing takes the steps of being refused', () => {
   const ask = (requester: MemberRequester, exit: Exit, name: string) =>
     steps(async () => {
       const { gate, resources } = records();
-      const found = resources.find('Observation', name);
+      const found = await resources.find('Observation', name);
       const asked = { record: `Observation/${name}` };
       expect(await drained(gate.release(question(requester, exit), found ? [found] : [], asked))).toBe(0);
-      expect(gate.toldReason(question(requester), found ? [found] : [], asked)).toBeUndefined();
+      expect(await gate.toldReason(question(requester), found ? [found] : [], asked)).toBeUndefined();
     });
 
   it.each(['read', 'history'] as const)('at a %s, in the house and from outside', async (exit) => {
@@ -96,7 +97,7 @@ describe('R-LED-5 asking for nothing takes the steps of being refused', () => {
     const search = (patient: string) =>
       steps(async () => {
         const asked = { patient, type: 'Observation' };
-        const found = resources.ofPatient(patient, 'Observation');
+        const found = await resources.ofPatient(patient, 'Observation');
         expect(await drained(gate.release(question(clerk, 'search'), found, asked))).toBe(0);
       });
     const denied = await search('g-2');
@@ -104,30 +105,55 @@ describe('R-LED-5 asking for nothing takes the steps of being refused', () => {
     for (const patient of ['ghost', 'ghost-2']) expect(await search(patient)).toEqual(denied);
   });
 
-  it('and weighs as many entries as somebody has, the same at every time', () => {
+  it('and weighs as many entries as somebody has, the same at every time', async () => {
     const { resources } = records();
-    const first = resources.standIns({ patient: 'ghost', type: 'Observation' });
+    const first = await resources.standIns({ patient: 'ghost', type: 'Observation' });
     expect(first).toHaveLength(2);
-    expect(resources.standIns({ patient: 'ghost', type: 'Observation' })).toEqual(first);
-    const others = Array.from({ length: 40 }, (_, n) => resources.standIns({ patient: `ghost-${n}` })[0]?.patient);
-    expect(new Set(others).size).toBeGreaterThan(3);
-    const single = Array.from(
-      { length: 40 },
-      (_, n) => resources.standIns({ record: `Observation/ghost-${n}` })[0]?.id,
-    );
-    expect(new Set(single).size).toBeGreaterThan(5);
+    expect(await resources.standIns({ patient: 'ghost', type: 'Observation' })).toEqual(first);
+    const names = Array.from({ length: 40 }, (_, n) => `ghost-${n}`);
+    const others = await Promise.all(names.map((patient) => resources.standIns({ patient })));
+    expect(new Set(others.map(([one]) => one?.patient)).size).toBeGreaterThan(3);
+    const single = await Promise.all(names.map((name) => resources.standIns({ record: `Observation/${name}` })));
+    expect(new Set(single.map(([one]) => one?.id)).size).toBeGreaterThan(5);
   });
 
   it('writes the attempt down for the officer, and for no patient', async () => {
     const { gate } = records();
     const { index, recorder } = desk();
     await recorder.drain();
-    const before = index.of(nobody).length;
+    const before = (await index.of(nobody)).length;
     await drained(gate.release(question(clerk), [], { record: 'Observation/ghost' }));
     await recorder.drain();
-    const [entry, ...older] = index.of(nobody);
+    const [entry, ...older] = await index.of(nobody);
     expect(older).toHaveLength(before);
     expect(entry).toMatchObject({ path: 'local', disclosure: { outcome: 'denied', records: [], patient: nobody } });
+  });
+});
+
+describe('R-LED-7 a decision about many', () => {
+  it('reads the store as often as one about a single patient', async () => {
+    const { content, gate, organization, resources } = records();
+    const { store } = organization;
+    const { read } = store;
+    const names = Array.from({ length: 6 }, (_, n) => `g-${n}`);
+    const reads = async (patients: readonly string[]): Promise<number> => {
+      const entries = (await Promise.all(patients.map((patient) => resources.ofPatient(patient)))).flat();
+      // Nothing is known from before.
+      for (const patient of names) await content.put('request', `cold-${patient}`, node.didOf(patient), {});
+      let count = 0;
+      const transformQuery: KyselyPlugin['transformQuery'] = ({ node: query }) => {
+        count += 1;
+        return query;
+      };
+      Reflect.set(store, 'read', read.withPlugin({ transformQuery, transformResult: async ({ result }) => result }));
+      const { permitted } = await gate.decide(question(doctor), entries);
+      Reflect.set(store, 'read', read);
+      expect(permitted).toHaveLength(3 * patients.length);
+      return count;
+    };
+    const one = await reads(names.slice(0, 1));
+    expect(one).toBeLessThanOrEqual(2);
+    expect(await reads(names)).toBe(one);
   });
 });
 
@@ -159,7 +185,7 @@ describe('R-CON-1 R-CON-3 who may write is decided and recorded', () => {
   });
 
   it('keeps a resource with its patient, and changes only what is here', async () => {
-    const current = records().resources.find('Observation', 'g-o-1');
+    const current = await records().resources.find('Observation', 'g-o-1');
     const change = { isUpdate: true, name: 'Observation/g-o-1' };
     await expect(admit(doctor, { ...change, current })).resolves.toEqual({ record: current?.record });
     await expect(admit(doctor, { ...change, current, patient: 'g-2' })).rejects.toEqual(refusal);
@@ -171,7 +197,7 @@ describe('R-CON-1 R-CON-3 who may write is decided and recorded', () => {
     await expect(admit(doctor, newcomer)).resolves.toBeDefined();
     await expect(admit(clerk, newcomer)).rejects.toEqual(refusal);
     const place = { patient: undefined, categories: [], name: 'Location/ward' };
-    const ward = records().resources.find('Location', 'ward');
+    const ward = await records().resources.find('Location', 'ward');
     await expect(admit(doctor, { ...place, current: ward, isUpdate: true })).rejects.toEqual(refusal);
     const keeper: MemberRequester = {
       ...doctor,
@@ -186,7 +212,7 @@ describe('R-CON-1 R-CON-3 who may write is decided and recorded', () => {
     const { record } = await admit(doctor, { patient: 'g-3' });
     await admit(clerk, { patient: 'g-3' }).catch(() => undefined);
     await recorder.drain();
-    const [refused, written] = index.of(node.didOf('g-3'));
+    const [refused, written] = await index.of(node.didOf('g-3'));
     expect(written).toMatchObject({
       path: 'batch',
       disclosure: { outcome: 'written', exit: 'write', action: 'correct' },

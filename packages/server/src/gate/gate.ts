@@ -34,11 +34,20 @@ export interface PatientFacts {
   request(record: ScopedRecord): consent.RequestFact | undefined;
 }
 
-export interface FactSource {
+/** The facts of one moment. */
+export interface KnownFacts {
   /** Reads ledger, directives and relationships; `undefined` for a patient who is not known here. */
-  about(question: Question, patientId: string): PatientFacts | undefined;
+  patient(id: string): PatientFacts | undefined;
   /** The same for somebody who is no patient here yet: what the rules alone give. */
-  aboutNewcomer(question: Question): PatientFacts | undefined;
+  newcomer(): PatientFacts | undefined;
+}
+
+export interface FactSource {
+  /**
+   * Gathers what is to be known about these patients, then runs `decide`, which waits for nothing: the facts that it is
+   * given hold all at the same moment, and that is the moment of the decision. It may run more than once.
+   */
+  about<T>(question: Question, patientIds: readonly string[], decide: (facts: KnownFacts) => T): Promise<T>;
   /** Height of the latest block. */
   height(): number;
   /** Resolves when what the ledger says by now has been taken in: directives opened, emergencies known. */
@@ -111,6 +120,13 @@ interface Weighed extends GateAnswer {
   patients: ReadonlyMap<string, Did>;
 }
 
+/** What was decided about a write: about what is here, about what is to be there, and whose it is. */
+interface WeighedWrite {
+  mayChange: boolean;
+  now: consent.Decision | undefined;
+  patient: Did | undefined;
+}
+
 /** When a decision was made. */
 interface Moment {
   height: number;
@@ -133,22 +149,40 @@ export class ConsentGate {
    * nothing of what was asked for, it is decided in vain about something else that is here: always the same for the same
    * question, so that nobody can tell by the work whether there is nothing or nothing for them.
    */
-  decide(question: Question, candidates: readonly StoredResource[], asked?: Asked): GateAnswer {
-    if (candidates.length === 0 && asked !== undefined) this.#decide(question, this.#standIns(asked));
-    return this.#decide(question, candidates);
+  async decide(question: Question, candidates: readonly StoredResource[], asked?: Asked): Promise<GateAnswer> {
+    return await this.#decideAsked(question, candidates, asked);
   }
 
-  #standIns(asked: Asked): StoredResource[] {
-    const found = this.#parts.resources.standIns(asked);
+  /**
+   * What is refused is looked for once more in vain, as what is not here: each look is a way to the database and back,
+   * and tells by its time.
+   */
+  async #decideAsked(question: Question, candidates: readonly StoredResource[], asked?: Asked): Promise<Weighed> {
+    const isHere = candidates.length > 0;
+    if (!isHere && asked !== undefined) await this.#decide(question, await this.#standIns(asked));
+    const weighed = await this.#decide(question, candidates);
+    if (isHere && asked !== undefined && weighed.permitted.length === 0) await this.#standIns(asked);
+    return weighed;
+  }
+
+  async #standIns(asked: Asked): Promise<StoredResource[]> {
+    const found = await this.#parts.resources.standIns(asked);
     return 'where' in asked && asked.where !== undefined ? found.filter(asked.where) : found;
   }
 
-  #decide(question: Question, candidates: readonly StoredResource[]): Weighed {
+  async #decide(question: Question, candidates: readonly StoredResource[]): Promise<Weighed> {
+    const patients = new Set(candidates.flatMap(({ patient }) => patient ?? []));
+    if (patients.size === 0) return this.#weigh(question, candidates, nobodyKnown);
+    return await this.#parts.facts.about(question, [...patients], (facts) => this.#weigh(question, candidates, facts));
+  }
+
+  /** Waits for nothing: all entries are decided upon at one moment. */
+  #weigh(question: Question, candidates: readonly StoredResource[], facts: KnownFacts): Weighed {
     const patients = new Map<string, Did>();
     const decisions = new Map<StoredResource, consent.Decision>();
     const permitted: StoredResource[] = [];
     for (const [patientId, entries] of byPatient(candidates)) {
-      const known = patientId === undefined ? undefined : this.#parts.facts.about(question, patientId);
+      const known = patientId === undefined ? undefined : facts.patient(patientId);
       if (patientId !== undefined && known !== undefined) patients.set(patientId, known.patient);
       for (const entry of entries) {
         const decision = patientId === undefined ? this.#shared(question, entry) : this.#one(known, entry);
@@ -164,12 +198,13 @@ export class ConsentGate {
    * Why nothing comes out, where the requester may know: who holds or held a grant learns that it is expired or used up.
    * Everybody else learns nothing, and neither does anybody of a revocation.
    */
-  toldReason(
+  async toldReason(
     question: Question,
     candidates: readonly StoredResource[],
     asked?: Asked,
-  ): 'expired' | 'used-up' | undefined {
-    const reasons = [...this.decide(question, candidates, asked).decisions.values()].map(({ reason }) => reason);
+  ): Promise<'expired' | 'used-up' | undefined> {
+    const { decisions } = await this.decide(question, candidates, asked);
+    const reasons = [...decisions.values()].map(({ reason }) => reason);
     return reasons.find((reason) => reason === 'expired' || reason === 'used-up');
   }
 
@@ -178,6 +213,9 @@ export class ConsentGate {
    * organisation), then opens one entry after the other. Nothing is opened when recording fails.
    *
    * Asking for nothing takes the same steps as being refused, up to the entry that is synced into the log.
+   *
+   * What is decided upon is what the ledger said when this was called, or later: `ready` comes first. What changes between
+   * the decision and an entry is seen by the next look (`#open`).
    */
   async release(
     question: Question,
@@ -186,8 +224,7 @@ export class ConsentGate {
   ): Promise<AsyncGenerator<Opened>> {
     await this.#parts.facts.ready();
     const moment = this.#moment();
-    if (candidates.length === 0 && asked !== undefined) this.#decide(question, this.#standIns(asked));
-    const weighed = this.#decide(question, candidates);
+    const weighed = await this.#decideAsked(question, candidates, asked);
     const { permitted, decisions } = weighed;
     if (permitted.length > releasedEntriesMax) throw new RuleFault(AccessErrorCodes.answerTooLarge);
     const isRecorded = await this.#record(question, weighed);
@@ -202,13 +239,11 @@ export class ConsentGate {
   async admit(question: Question, target: WriteTarget): Promise<{ record: string }> {
     await this.#parts.facts.ready();
     const record = target.current?.record ?? toBase64url(randomBytes(recordIdBytes));
-    const before = this.#before(question, target);
-    const known = this.#writer(question, target);
     const draft = this.#draft(question, target, record);
-    const isShared = target.patient === undefined && !target.isNewcomer;
-    const now = isShared ? this.#keeps(question) : this.#one(known, draft);
-    const isAdmitted = before && this.#isOwn(question) && now?.decision === 'permit';
-    const whose = known?.patient ?? nobody;
+    const { mayChange, now, patient } = await this.#weighWrite(question, target, draft);
+    await this.#weighInVain(question, target, patient);
+    const isAdmitted = mayChange && this.#isOwn(question) && now?.decision === 'permit';
+    const whose = patient ?? nobody;
     const made = isAdmitted
       ? this.#made(question, whose, { entries: [draft], decisions: [now] })
       : this.#refusal(question, whose);
@@ -219,21 +254,32 @@ export class ConsentGate {
     return { record };
   }
 
-  /** Whether what is to be changed is here, the requester's to change, and stays with its patient. */
-  #before(question: Question, { isUpdate, current, patient, name }: WriteTarget): boolean {
-    if (!isUpdate) return true;
-    const { decisions } = this.decide(question, current === undefined ? [] : [current], { record: name });
-    if (current === undefined || current.patient !== patient) return false;
-    return decisions.get(current)?.decision === 'permit';
+  /** What is here and what is to be there are decided upon at the same moment. */
+  #weighWrite(question: Question, target: WriteTarget, draft: StoredResource): Promise<WeighedWrite> {
+    const { patient, current, isNewcomer } = target;
+    const patients = new Set([patient ?? [], current?.patient ?? []].flat());
+    return this.#parts.facts.about(question, [...patients], (facts) => {
+      const mayChange = this.#mayChange(question, target, facts);
+      if (patient === undefined && !isNewcomer) return { mayChange, now: this.#keeps(question), patient: undefined };
+      const known = isNewcomer ? facts.newcomer() : facts.patient(patient ?? '');
+      return { mayChange, now: this.#one(known, draft), patient: known?.patient };
+    });
   }
 
-  /** Facts about the patient whom something is written about; where nobody is here, about somebody else in vain. */
-  #writer(question: Question, { patient, isNewcomer }: WriteTarget): PatientFacts | undefined {
-    if (isNewcomer) return this.#parts.facts.aboutNewcomer(question);
-    if (patient === undefined) return undefined;
-    const known = this.#parts.facts.about(question, patient);
-    if (known === undefined) this.#decide(question, this.#parts.resources.standIns({ patient }).slice(0, 1));
-    return known;
+  /** Whether what is to be changed is here, the requester's to change, and stays with its patient. */
+  #mayChange(question: Question, { isUpdate, current, patient }: WriteTarget, facts: KnownFacts): boolean {
+    if (!isUpdate) return true;
+    if (current === undefined) return false;
+    const { decisions } = this.#weigh(question, [current], facts);
+    return current.patient === patient && decisions.get(current)?.decision === 'permit';
+  }
+
+  /** Where there is nothing to be changed, or nobody to write about, something else is decided upon. */
+  async #weighInVain(question: Question, target: WriteTarget, known: Did | undefined): Promise<void> {
+    const { isUpdate, current, name, patient, isNewcomer } = target;
+    if (isUpdate && current === undefined) await this.#decide(question, await this.#standIns({ record: name }));
+    if (isNewcomer || patient === undefined || known !== undefined) return;
+    await this.#decide(question, (await this.#standIns({ patient })).slice(0, 1));
   }
 
   /** What is to be written, as an entry that a decision can be made about; its writer is its author. */
@@ -285,7 +331,7 @@ export class ConsentGate {
         if (fresh === decided) await this.#parts.facts.ready();
         fresh = this.#moment();
         window = new Set(entries.slice(position, position + entriesAskedAgainMax));
-        const { decisions } = this.decide(question, [...window]);
+        const { decisions } = await this.decide(question, [...window]);
         for (const entry of window) {
           const now = decisions.get(entry);
           if (now === undefined || !stillHolds(now, first.get(entry))) gone.add(entry);
@@ -394,6 +440,9 @@ export class ConsentGate {
     return question.exit === 'export' || (question.requester.kind === 'member' && !this.#isOwn(question));
   }
 }
+
+/** For what belongs to nobody's record. */
+const nobodyKnown: KnownFacts = { patient: () => undefined, newcomer: () => undefined };
 
 const directoryPermit: consent.Decision = {
   decision: 'permit',

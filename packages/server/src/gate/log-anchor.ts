@@ -2,7 +2,7 @@ import type { StateReader } from '@salus/contracts';
 import { canonicalJson, commit, utf8, verifyCommitment } from '@salus/protocol';
 import type { LogHead, SyncedLog } from '@salus/vault';
 import type { Organization } from '../orgs/organization.ts';
-import type { Migration, Row } from '../store/database.ts';
+import type { Migration } from '../store/database.ts';
 
 export const logHeadMigrations: readonly Migration[] = [
   {
@@ -78,25 +78,22 @@ export class LogAnchor {
     if (this.#closed) return;
     const { organization, log } = this.#parts;
     const head = log.head();
-    const [latest] = this.heads(1);
+    const [latest] = await this.heads(1);
     if (head.sequence > (latest?.sequence ?? 0)) {
       const { commitment, salt } = commit(headBytes(organization.profile.did, head));
       // What opens the digest is kept before the ledger has it: a stamp that nobody can open proves nothing.
-      await organization.store.commit(() => {
-        organization.store
-          .prepare('INSERT INTO log_heads (sequence, hash, digest, salt) VALUES (?, ?, ?, ?)')
-          .run(head.sequence, head.hash, commitment, salt);
-      });
+      const row = { sequence: head.sequence, hash: head.hash, digest: commitment, salt };
+      await organization.store.commit((tx) => tx.insertInto('log_heads').values(row).execute());
     }
-    for (const { digest } of this.heads().reverse()) {
+    for (const { digest } of (await this.heads()).reverse()) {
       if (this.stampedMs(digest) === undefined) await organization.execute([{ type: 'kernel/stamp', digest }]);
     }
   }
 
   /** Heads that were kept for the ledger, the newest first. */
-  heads(limit = headsShown): AnchoredHead[] {
-    const rows = this.#parts.organization.store.all('SELECT * FROM log_heads ORDER BY sequence DESC LIMIT ?', limit);
-    return rows.map(headOf);
+  async heads(limit = headsShown): Promise<AnchoredHead[]> {
+    const rows = this.#parts.organization.store.read.selectFrom('log_heads').selectAll();
+    return await rows.orderBy('sequence', 'desc').limit(limit).execute();
   }
 
   /** When the ledger took it. */
@@ -121,7 +118,7 @@ export class LogAnchor {
     } catch {
       return ['the log cannot be read to its end: entries are damaged or missing'];
     }
-    return this.heads(Number.MAX_SAFE_INTEGER).flatMap((head) => {
+    return (await this.heads(Number.MAX_SAFE_INTEGER)).flatMap((head) => {
       if (!this.stands(head)) return [`the head at entry ${head.sequence} does not stand on the ledger`];
       return found.get(head.sequence) === head.hash ? [] : [`the log was altered at or before entry ${head.sequence}`];
     });
@@ -132,8 +129,4 @@ export class LogAnchor {
     clearTimeout(this.#timer);
     await this.#tail;
   }
-}
-
-function headOf({ sequence, hash, digest, salt }: Row): AnchoredHead {
-  return { sequence: Number(sequence), hash: String(hash), digest: String(digest), salt: String(salt) };
 }

@@ -147,7 +147,7 @@ export class LedgerRecorder implements Recorder {
     const { organization } = this.#parts;
     const bytes = await organization.sign([this.#message(routine)], { validForMs: anchorValidForMs });
     const signed: Signed = { transaction: toBase64url(bytes), head };
-    await organization.store.commit(() => this.#cursor.write(JSON.stringify(signed)));
+    await organization.store.commit((tx) => this.#cursor.write(tx, JSON.stringify(signed)));
     return await this.#submit(bytes);
   }
 
@@ -178,7 +178,7 @@ export class LedgerRecorder implements Recorder {
 
   /** After a crash: what was signed either stands on the ledger, or is submitted again as it was. */
   async #finishSigned(): Promise<void> {
-    const text = this.#cursor.read();
+    const text = await this.#cursor.read();
     if (text === undefined || text === '') return;
     const { transaction, head }: Signed = JSON.parse(text);
     const { ledger, log, index } = this.#parts;
@@ -211,7 +211,7 @@ export class LedgerRecorder implements Recorder {
   }
 
   async #forget(): Promise<void> {
-    await this.#parts.organization.store.commit(() => this.#cursor.write(''));
+    await this.#parts.organization.store.commit((tx) => this.#cursor.write(tx, ''));
   }
 
   /** Resolves when everything logged so far is anchored. */

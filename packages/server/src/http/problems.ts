@@ -1,6 +1,7 @@
 import { type ApiErrorCode, ApiErrorCodes, apiErrors, type Problem } from '@salus/api';
 import { LedgerErrorCodes } from '@salus/ledger';
 import { proofErrors, errors as protocolErrors, SalusError } from '@salus/protocol';
+import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
 
 /** Codes below this one say that the bytes are no acceptable transaction; from it on a contract's rule refused (ADR 1). */
 const contractCodeMin = 1000;
@@ -53,6 +54,9 @@ const frameworkCodes: Readonly<Record<string, ApiErrorCode>> = {
   FST_ERR_NOT_FOUND: ApiErrorCodes.notFound,
   FST_ERR_REOPENED_CLOSE_SERVER: ApiErrorCodes.unavailable,
 };
+
+/** The database does not answer, or another process has it: the node is well, and cannot serve. */
+const storeFaults: ReadonlySet<number> = new Set([NodeErrorCodes.storeUnavailable, NodeErrorCodes.storeTaken]);
 
 interface ErrorEntry {
   name: string;
@@ -134,6 +138,7 @@ export function problemOf(error: unknown): Omit<Problem, 'requestId'> {
   // A contract's log names the member that it refuses, never what is in it: the advice sends people there.
   if (error instanceof SalusError)
     return ofRule(error.code, error.code < contractCodeMin ? {} : { detail: error.message });
+  if (error instanceof NodeFault && storeFaults.has(error.code)) return ofApi(ApiErrorCodes.unavailable, {});
   if (isDiskFull(error)) return ofRule(LedgerErrorCodes.diskFull, {});
   const known = frameworkCodes[textCodeOf(error)];
   if (known !== undefined) return ofApi(known, {});

@@ -115,13 +115,15 @@ describe('metrics of a node', () => {
   test('tell how much waits for other members and for how long, not for which', async () => {
     const store = node.node.organizations.get('hospital')!.store;
     const waitingMs = 3_600_000;
-    await store.commit(() => {
-      const link = store.prepare('INSERT INTO peer_links (peer, epoch, last, acknowledged) VALUES (?, ?, ?, ?)');
-      const add = store.prepare('INSERT INTO peer_outbox (peer, sequence, since_ms, envelope) VALUES (?, ?, ?, ?)');
-      for (const peer of ['did:salus:one', 'did:salus:two']) {
-        link.run(peer, 'epoch', 2, 1);
-        for (const sequence of [1, 2]) add.run(peer, sequence, Date.now() - waitingMs / sequence, Buffer.from('x'));
-      }
+    await store.commit(async (tx) => {
+      const peers = ['did:salus:one', 'did:salus:two'];
+      const links = peers.map((peer) => ({ peer, epoch: 'epoch', last: 2, acknowledged: 1 }));
+      await tx.insertInto('peer_links').values(links).execute();
+      const waiting = (peer: string, sequence: number) => {
+        return { peer, sequence, since_ms: Math.round(Date.now() - waitingMs / sequence), envelope: Buffer.from('x') };
+      };
+      const rows = peers.flatMap((peer) => [1, 2].map((sequence) => waiting(peer, sequence)));
+      await tx.insertInto('peer_outbox').values(rows).execute();
     });
     const after = await scrape();
     expect(after.get('salus_outbox_pending_entries{organization="hospital"}')).toBe(2);

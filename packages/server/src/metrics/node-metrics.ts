@@ -43,12 +43,20 @@ export function measureNode(node: MeasuredNode, metrics: HttpMetrics): void {
     labelNames,
     registers,
   });
-  metrics.beforeScrape(() => {
+  const up = new Gauge({
+    name: 'salus_store_up',
+    help: 'Whether the store of the organisation answers',
+    labelNames,
+    registers,
+  });
+  metrics.beforeScrape(async () => {
     const { bavail, blocks, bsize } = statfsSync(dataRoot);
     disk.free_bytes.set(bavail * bsize);
     disk.size_bytes.set(blocks * bsize);
     for (const [organization, { store }] of organizations) {
-      const backlog = peerBacklog(store);
+      const backlog = await peerBacklog(store).catch(() => undefined);
+      up.set({ organization }, backlog === undefined ? 0 : 1);
+      if (backlog === undefined) continue;
       pending.set({ organization }, backlog.pending);
       const sinceMs = backlog.sinceMs ?? Date.now();
       oldest.set({ organization }, Math.max(0, Date.now() - sinceMs) / 1000);

@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { encodeHandover, type Handover, parseHandover, utf8Text } from '@salus/protocol';
+import type { StorePlace } from '../store/location.ts';
 import { NodeErrorCodes, NodeFault } from './errors.ts';
 
 /** Version of the layout below. Another one is refused: a directory is never guessed at. */
@@ -23,6 +24,8 @@ const ownerOnlyFile = 0o600;
 const ownerOnlyDirectory = 0o700;
 const manifestCharsMax = 65_536;
 const lockTimeoutMs = 0;
+/** Beginning of a schema's name; the organisation's slug follows, within PostgreSQL's 63 bytes. */
+const schemaPrefix = /^[a-z][a-z0-9_]{0,30}$/;
 const joiningText = 'It has keys of an organisation that is not a member yet: `salus network join` goes on with it.';
 
 export interface Manifest {
@@ -31,6 +34,8 @@ export interface Manifest {
   chain: string;
   /** Slugs of the organisations that this node serves, in the order they are shown. */
   organizations: string[];
+  /** Where the organisations' rows are, when not in SQLite files of this directory. */
+  store?: StorePlace;
 }
 
 /**
@@ -106,11 +111,20 @@ function readJson(path: string): unknown {
   }
 }
 
+function isPlace(value: unknown): boolean {
+  if (value === undefined) return true;
+  if (typeof value !== 'object' || value === null) return false;
+  const { kind, prefix } = value as Record<string, unknown>;
+  return kind === 'postgres' && typeof prefix === 'string' && schemaPrefix.test(prefix);
+}
+
 function isManifest(value: unknown): value is Manifest {
   if (typeof value !== 'object' || value === null) return false;
-  const { format, version, chain, organizations } = value as Record<string, unknown>;
+  const { format, version, chain, organizations, store } = value as Record<string, unknown>;
   const isList = Array.isArray(organizations) && organizations.every((slug) => typeof slug === 'string');
-  return format === layoutFormat && typeof version === 'number' && typeof chain === 'string' && isList;
+  return (
+    format === layoutFormat && typeof version === 'number' && typeof chain === 'string' && isList && isPlace(store)
+  );
 }
 
 function readManifest(root: string): Manifest {
@@ -178,6 +192,13 @@ export function readHandover(root: string): Handover | undefined {
 
 export function writeHandover(root: string, handover: Handover): void {
   writeFileDurably(handoverPath(root), utf8Text(encodeHandover(handover)));
+}
+
+/** Says where the organisations' rows are from now on. */
+export function writeStorePlace(root: string, store: StorePlace | undefined): void {
+  const { store: _before, ...manifest } = readManifest(root);
+  const whole: Manifest = { ...manifest, ...(store && { store }) };
+  writeFileDurably(join(root, 'salus.json'), `${JSON.stringify(whole, null, 2)}\n`);
 }
 
 /** Ends a directory's creation: from now on it is a node. */

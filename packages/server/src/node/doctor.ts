@@ -7,6 +7,8 @@ import { openVault, type VaultReport } from '@salus/vault';
 import { certificateExpiries } from '../expiry/certificates.ts';
 import { type Expiry, expiringOf, expiryText, keyExpiries } from '../expiry/expiry.ts';
 import { type MemberProfile, membersOf, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
+import { storeLocation } from '../store/location.ts';
+import { postgresProblems } from '../store/node-stores.ts';
 import { type DataDirectory, lockDirectory, openDirectory } from './data-directory.ts';
 import { examineLedger, type LedgerExamination } from './embedded-ledger.ts';
 import { NodeFault } from './errors.ts';
@@ -102,7 +104,8 @@ async function organizationProblems(directory: DataDirectory): Promise<string[]>
       continue;
     }
     // The store first: a damaged one must be reported, not opened for writing.
-    problems.push(...storeProblems(directory, slug), ...(await vaultProblems(directory, member)));
+    const inFiles = directory.manifest.store === undefined ? storeProblems(directory, slug) : [];
+    problems.push(...inFiles, ...(await vaultProblems(directory, member)));
   }
   return problems;
 }
@@ -138,6 +141,8 @@ function servedBy(directory: DataDirectory): MemberProfile[] {
 
 export interface DoctorOptions {
   replay?: boolean | undefined;
+  /** Of the database, for a directory that keeps its rows in PostgreSQL. */
+  storeUrl?: string | undefined;
   /** PEM files whose end is looked at too. */
   certificates?: readonly string[] | undefined;
 }
@@ -145,6 +150,8 @@ export interface DoctorOptions {
 /** Examines everything in the data directory of a stopped node. Throws a NodeFault when it is none, or in use. */
 export async function examineDirectory(root: string, options: DoctorOptions = {}): Promise<DoctorReport> {
   const directory = openDirectory(root);
+  // Said at once, not as a finding: without the address nothing is known of the rows.
+  storeLocation(directory.manifest.store, options.storeUrl);
   const lock = lockDirectory(root);
   try {
     const expiries: Expiry[] = [];
@@ -158,7 +165,10 @@ export async function examineDirectory(root: string, options: DoctorOptions = {}
       organization === undefined || served.some(({ slug }) => slug === organization);
     const ended = expiring.filter((one) => one.level === 'expired' && isOurs(one)).map(expiryText);
     const warnings = expiring.map(expiryText).filter((text) => !ended.includes(text));
-    const found = [...ledger.problems, ...exchangeProblems(root), ...(await organizationProblems(directory))];
+    const inDatabase =
+      directory.manifest.store === undefined ? [] : await postgresProblems(directory, options.storeUrl);
+    const ofStores = [...exchangeProblems(root), ...inDatabase];
+    const found = [...ledger.problems, ...ofStores, ...(await organizationProblems(directory))];
     const problems = [...found, ...ended];
     const { blocks, transactions } = ledger;
     return { ok: problems.length === 0, blocks, transactions, problems, warnings };

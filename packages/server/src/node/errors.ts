@@ -1,5 +1,5 @@
 /**
- * Errors of running a node: 700–749. They reach whoever runs it, on the command line and in the log.
+ * Errors of running a node: 700–749, and 850–859 of its stores. They reach whoever runs it, on the command line and in the log.
  */
 export const NodeErrorCodes = {
   portBusy: 700,
@@ -45,6 +45,11 @@ export const NodeErrorCodes = {
   memberUnready: 747,
   certificateUnfit: 748,
   joinWaits: 749,
+  storeUnavailable: 850,
+  storeTaken: 851,
+  storeForeign: 852,
+  storeElsewhere: 853,
+  storeTargetTaken: 854,
 } as const;
 
 export type NodeErrorCode = (typeof NodeErrorCodes)[keyof typeof NodeErrorCodes];
@@ -225,6 +230,20 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     },
   ],
   [749, { name: 'joinWaits', advice: 'Run the same command again when the members have admitted this organisation.' }],
+  [850, { name: 'storeUnavailable', advice: 'PostgreSQL does not answer: see that it runs, and --store. Try again.' }],
+  [851, { name: 'storeTaken', advice: 'Stop the other node, or wait until its connection has ended.' }],
+  [
+    852,
+    { name: 'storeForeign', advice: 'The rows there belong to another organisation or chain: name its own database.' },
+  ],
+  [
+    853,
+    {
+      name: 'storeElsewhere',
+      advice: 'Name the database with --store or SALUS_STORE, or move the rows with `salus store move`.',
+    },
+  ],
+  [854, { name: 'storeTargetTaken', advice: 'There are rows already: name an empty place. Nothing was written.' }],
 ]);
 
 /** Something about the node’s surroundings is wrong; nothing has been changed. */

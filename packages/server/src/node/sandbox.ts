@@ -10,6 +10,7 @@ import {
 import { didOfKey, type EcPublicJwk, type JsonValue } from '@salus/protocol';
 import { generateKey, keyPurposes, keySpec, publicPart, saveKey } from '../orgs/keys.ts';
 import { organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
+import type { StorePlace } from '../store/location.ts';
 import {
   finishDirectory,
   inspectDirectory,
@@ -62,6 +63,8 @@ export interface SandboxOptions {
   /** Rules of voting instead of those of sandboxes. */
   votingRules?: GenesisDocument['votingRules'];
   nowMs?: number;
+  /** Keeps the rows in PostgreSQL, not in SQLite files. */
+  store?: StorePlace | undefined;
 }
 
 /** Keys and directories of an organisation in a node's data directory, and what genesis says of it. */
@@ -125,7 +128,11 @@ export async function createSandbox(dataRoot: string, options: SandboxOptions = 
       votingRules: options.votingRules ?? sandboxVotingRules,
       ruleSets: [governance.jurisdictionUsa as unknown as JsonValue],
     };
-    finishDirectory(dataRoot, { chain, organizations: [...slugs] }, genesis);
+    finishDirectory(
+      dataRoot,
+      { chain, organizations: [...slugs], ...(options.store && { store: options.store }) },
+      genesis,
+    );
     return chain;
   } finally {
     lock.release();

@@ -18,8 +18,9 @@ import { measureConsensus } from '../metrics/consensus-metrics.ts';
 import { measureLedger } from '../metrics/ledger-metrics.ts';
 import { measureNode } from '../metrics/node-metrics.ts';
 import { currentKey, keyPurposes, loadKeys } from '../orgs/keys.ts';
-import { type MemberProfile, membersOf, Organization, organizationPaths } from '../orgs/organization.ts';
+import { type MemberProfile, membersOf, type Network, Organization, organizationPaths } from '../orgs/organization.ts';
 import { networksFrom, type PeerPolicy } from '../peers/endpoint.ts';
+import { type StoreLocation, storeLocation } from '../store/location.ts';
 import { type DataDirectory, lockDirectory, openDirectory } from './data-directory.ts';
 import { openEmbeddedLedger } from './embedded-ledger.ts';
 import { NodeErrorCodes, NodeFault } from './errors.ts';
@@ -44,6 +45,8 @@ export interface NodeOptions {
   peers?: Partial<PeerPolicy>;
   /** What orders transactions. `cometbft` needs `openLedger`: CometBFT runs beside the node. */
   engine?: 'embedded' | 'cometbft';
+  /** `postgres://…` of the database, for a directory that keeps its rows in PostgreSQL. */
+  storeUrl?: string | undefined;
   /** Refuses a directory of another chain. */
   chain?: string;
   logLevel?: LogLevel;
@@ -73,6 +76,8 @@ export interface NodeContext {
   readonly chain: string;
   readonly sandbox: boolean;
   readonly dataRoot: string;
+  /** Where the stores of this node are. */
+  readonly stores: StoreLocation;
   readonly ledger: LedgerAccess;
   /** Decoded reads at the latest block, for the contracts' queries. */
   readonly reader: IterableReader;
@@ -156,19 +161,20 @@ async function listen(app: App, host: string, port: number): Promise<number> {
   return (app.http.server.address() as AddressInfo).port;
 }
 
-function openOrganizations(
+async function openOrganizations(
   directory: DataDirectory,
-  ledger: LedgerAccess,
-  clockMs: () => number,
+  network: Network,
+  location: StoreLocation,
   closers: Closers,
-): Map<string, Organization> {
+): Promise<Map<string, Organization>> {
   const members = membersOf(directory);
-  const { chain, organizations } = directory.manifest;
+  const { organizations } = directory.manifest;
   const opened = new Map<string, Organization>();
   for (const slug of organizations) {
     const profile = members.find((member) => member.slug === slug);
     if (profile === undefined) throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged);
-    const organization = new Organization(profile, organizationPaths(directory.root, slug), { chain, ledger, clockMs });
+    const paths = organizationPaths(directory.root, slug);
+    const organization = await Organization.open(profile, paths, network, location);
     closers.add(() => organization.close());
     opened.set(slug, organization);
   }
@@ -197,10 +203,11 @@ async function openContext(options: NodeOptions, directory: DataDirectory, close
   const { chain } = directory.manifest;
   const clockMs = options.clockMs ?? Date.now;
   const log = options.log ?? createLog(options.logLevel ?? 'warn');
+  const stores = storeLocation(directory.manifest.store, options.storeUrl);
   const ledger = await (options.openLedger ?? openEmbeddedLedger)(directory, clockMs);
   closers.add(() => ledger.close());
   const members = membersOf(directory);
-  const organizations = openOrganizations(directory, ledger, clockMs, closers);
+  const organizations = await openOrganizations(directory, { chain, ledger, clockMs }, stores, closers);
   const feed = new BlockFeed(ledger);
   closers.add(() => feed.close());
   const { rateLimitPerMinute, limitLoopback, checkResponses, tls } = options;
@@ -218,6 +225,7 @@ async function openContext(options: NodeOptions, directory: DataDirectory, close
     chain,
     sandbox,
     dataRoot,
+    stores,
     ledger,
     reader,
     feed,
@@ -242,9 +250,18 @@ function addressOf({ tls }: NodeOptions, host: string, port: number): string {
 
 type Condition = Pick<OperationDependencies, 'status' | 'isStopping' | 'hasRoom'>;
 
+/** The least that can be asked of each. */
+async function askStores(organizations: ReadonlyMap<string, Organization>): Promise<void> {
+  const asked = [...organizations.values()].map(({ store }) =>
+    store.read.selectFrom('cursors').select('name').limit(1).execute(),
+  );
+  await Promise.all(asked);
+}
+
 function mountCore(context: NodeContext, condition: Condition): void {
   const { app, ledger, feed, streams, organizations, mounter, refusals } = context;
-  mountOperations(mounter, { http: app.http, ledger, metrics: app.metrics, ...condition });
+  const asking = { askStores: () => askStores(organizations) };
+  mountOperations(mounter, { http: app.http, ledger, metrics: app.metrics, ...condition, ...asking });
   mountLedger(mounter, { ledger, metrics: app.metrics, refusals });
   mountEvents(mounter, {
     feed,

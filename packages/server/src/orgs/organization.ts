@@ -18,8 +18,9 @@ import { RuleFault } from '../http/problems.ts';
 import { type DataDirectory, makeDirectory, organizationPath, writeFileDurably } from '../node/data-directory.ts';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
 import type { CommittedResult, LedgerAccess } from '../node/ledger-access.ts';
-import { openStore, type Store } from '../store/database.ts';
+import { openStore, type StoreInput, type StoreLocation } from '../store/location.ts';
 import { organizationMigrations } from '../store/migrations.ts';
+import type { OrganizationStore, OrganizationTables } from '../store/tables.ts';
 import { currentKey, type KeyPurpose, keyPurposes, kidOf, loadKeys, publicPart, type StoredKey } from './keys.ts';
 
 /** How long a transaction that a node signs can be taken; the network allows ten minutes. */
@@ -114,28 +115,63 @@ export interface Network {
   clockMs(): number;
 }
 
+/** Where the rows of one organisation are. */
+export function organizationStore(
+  { did, slug }: MemberProfile,
+  { store: file }: OrganizationPaths,
+  chain: string,
+  location: StoreLocation,
+): StoreInput {
+  return { location, file, name: slug, owner: `${chain} ${did}`, migrations: organizationMigrations };
+}
+
+/** The store of one organisation. Throws as `openStore` does. */
+export async function openOrganizationStore(
+  profile: MemberProfile,
+  paths: OrganizationPaths,
+  chain: string,
+  location: StoreLocation,
+): Promise<OrganizationStore> {
+  return await openStore<OrganizationTables>(organizationStore(profile, paths, chain, location));
+}
+
 /** One organisation that this node serves: keys, store, vault place and its way onto the ledger. */
 export class Organization {
   readonly profile: MemberProfile;
   readonly keys: OrganizationKeys;
   readonly paths: OrganizationPaths;
   readonly vaultKeys: OrganisationKeyProvider;
-  readonly store: Store;
+  readonly store: OrganizationStore;
   readonly notices: NoticeBoard;
   readonly #network: Network;
   #signer: Signer;
 
-  constructor(profile: MemberProfile, paths: OrganizationPaths, network: Network) {
+  private constructor(profile: MemberProfile, paths: OrganizationPaths, network: Network, store: OrganizationStore) {
     this.profile = profile;
     this.paths = paths;
     this.keys = new OrganizationKeys(profile, loadKeys(paths.keys));
     this.vaultKeys = vaultKeyProvider(paths);
-    makeDirectory(paths.vault);
-    makeDirectory(paths.log);
-    this.store = openStore({ file: paths.store, migrations: organizationMigrations });
-    this.notices = new NoticeBoard(this.store);
+    this.store = store;
+    this.notices = new NoticeBoard(store);
     this.#network = network;
     this.#signer = this.keys.signer();
+  }
+
+  static async open(
+    profile: MemberProfile,
+    paths: OrganizationPaths,
+    network: Network,
+    location: StoreLocation,
+  ): Promise<Organization> {
+    makeDirectory(paths.vault);
+    makeDirectory(paths.log);
+    const store = await openOrganizationStore(profile, paths, network.chain, location);
+    try {
+      return new Organization(profile, paths, network, store);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
   }
 
   /** The bytes of a transaction with these messages, signed by the organisation and, after it, by the cosigners. */
@@ -170,8 +206,8 @@ export class Organization {
     return { sign: name('sign'), authenticate: name('authenticate'), encrypt: name('encrypt') };
   }
 
-  close(): void {
-    this.store.close();
+  async close(): Promise<void> {
+    await this.store.close();
   }
 }
 

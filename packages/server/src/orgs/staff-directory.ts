@@ -1,6 +1,7 @@
 import { type Did, utf8, utf8Text } from '@salus/protocol';
 import { openColumn, sealColumn, type Vault } from '@salus/vault';
-import type { Migration, Store } from '../store/database.ts';
+import type { Migration } from '../store/database.ts';
+import type { OrganizationStore } from '../store/tables.ts';
 
 export const staffMigrations: readonly Migration[] = [
   {
@@ -30,17 +31,22 @@ export interface StaffEntry {
  * somebody is stands here, sealed.
  */
 export class StaffDirectory {
-  readonly #store: Store;
+  readonly #store: OrganizationStore;
   readonly #key: Uint8Array;
   readonly #known = new Map<Did, StaffEntry>();
 
-  constructor(store: Store, vault: Vault) {
+  private constructor(store: OrganizationStore, vault: Vault) {
     this.#store = store;
     this.#key = vault.ring.purposeKey('staff');
-    for (const { did, sealed } of store.all('SELECT * FROM staff')) {
-      const text = utf8Text(openColumn(this.#key, ['staff', 'sealed', String(did)], sealed as Uint8Array));
-      this.#known.set(String(did) as Did, JSON.parse(text));
+  }
+
+  static async open(store: OrganizationStore, vault: Vault): Promise<StaffDirectory> {
+    const directory = new StaffDirectory(store, vault);
+    for (const { did, sealed } of await store.read.selectFrom('staff').selectAll().execute()) {
+      const text = utf8Text(openColumn(directory.#key, ['staff', 'sealed', did], sealed));
+      directory.#known.set(did as Did, JSON.parse(text));
     }
+    return directory;
   }
 
   get(did: Did): StaffEntry | undefined {
@@ -52,18 +58,19 @@ export class StaffDirectory {
     const entry: StaffEntry = { id, ...(name !== undefined && { name }) };
     const text = JSON.stringify(entry).padEnd(padChars, ' ');
     const sealed = sealColumn(this.#key, ['staff', 'sealed', did], utf8(text));
-    await this.#store.commit(() => {
-      this.#store.prepare('INSERT OR REPLACE INTO staff (did, sealed) VALUES (?, ?)').run(did, sealed);
+    await this.#store.commit(async (tx) => {
+      const query = tx.insertInto('staff').values({ did, sealed });
+      await query.onConflict((conflict) => conflict.column('did').doUpdateSet({ sealed })).execute();
     });
     this.#known.set(did, entry);
   }
 }
 
-const directories = new WeakMap<Store, StaffDirectory>();
+const directories = new WeakMap<OrganizationStore, Promise<StaffDirectory>>();
 
 /** The one directory of an organisation's store. */
-export function staffDirectory(store: Store, vault: Vault): StaffDirectory {
-  const known = directories.get(store) ?? new StaffDirectory(store, vault);
+export function staffDirectory(store: OrganizationStore, vault: Vault): Promise<StaffDirectory> {
+  const known = directories.get(store) ?? StaffDirectory.open(store, vault);
   directories.set(store, known);
   return known;
 }

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import type { Did } from '@salus/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { openStore, type Store } from '../store/database.ts';
+import { openStore, type StoreLocation } from '../store/location.ts';
 import { organizationMigrations } from '../store/migrations.ts';
-import { temporaryDirectory } from '../testing/test-node.ts';
+import type { OrganizationStore, OrganizationTables } from '../store/tables.ts';
+import { temporaryDirectory, testStores } from '../testing/test-node.ts';
 import { PeerInbox } from './peer-inbox.ts';
 import { type Delivery, deliveredKeptMax, PeerOutbox } from './peer-outbox.ts';
 
@@ -14,30 +15,34 @@ const seed = Number(process.env.SALUS_SEED ?? 20_261_121);
 const rounds = 60;
 
 let directory: ReturnType<typeof temporaryDirectory>;
-let store: Store;
-let receiving: Store;
+let store: OrganizationStore;
+let receiving: OrganizationStore;
+let location: StoreLocation;
 let closers: (() => Promise<void>)[];
-const open = (name: string): Store =>
-  openStore({ file: join(directory.path, `${name}.sqlite`), migrations: organizationMigrations });
-beforeEach(() => {
+const open = (name: string): Promise<OrganizationStore> => {
+  const file = join(directory.path, `${name}.sqlite`);
+  return openStore<OrganizationTables>({ location, file, name, owner: name, migrations: organizationMigrations });
+};
+beforeEach(async () => {
   directory = temporaryDirectory();
   closers = [];
-  store = open('sender');
-  receiving = open('receiver');
+  location = testStores();
+  store = await open('sender');
+  receiving = await open('receiver');
 });
 afterEach(async () => {
   for (const close of closers) await close();
-  store.close();
-  receiving.close();
+  await store.close();
+  await receiving.close();
   directory.remove();
 });
 
 const text = (envelope: Uint8Array): string => Buffer.from(envelope).toString();
 const bytes = (value: string): Uint8Array => new Uint8Array(Buffer.from(value));
 
-async function until(holds: () => boolean, what: string): Promise<void> {
+async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const end = performance.now() + waitMsMax;
-  while (!holds()) {
+  while (!(await holds())) {
     if (performance.now() > end) throw new Error(`never came: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
@@ -87,12 +92,13 @@ describe('R-LED-8 what a sender keeps', () => {
     await first.add(other, bytes('x'));
     await first.add(peer, bytes('b'));
     await until(() => sent.length === 1, 'the member that is up');
-    expect([sent, first.pending(peer), first.pending(other)]).toEqual([['x'], 2, 0]);
+    await until(async () => (await first.pending(other)) === 0, 'its confirmation');
+    expect([sent, await first.pending(peer)]).toEqual([['x'], 2]);
     await first.close();
     isDown = false;
     const second = outbox(send);
-    second.start();
-    await until(() => second.pending(peer) === 0, 'what was left');
+    await second.start();
+    await until(async () => (await second.pending(peer)) === 0, 'what was left');
     expect(sent).toEqual(['x', 'a', 'b']);
   });
 
@@ -113,7 +119,7 @@ describe('R-LED-8 what a sender keeps', () => {
     await until(() => nowMs >= 80_000, 'some attempts');
     isDown = false;
     made.hurry(peer);
-    await until(() => made.pending(peer) === 0, 'the delivery');
+    await until(async () => (await made.pending(peer)) === 0, 'the delivery');
     expect(told).toEqual([peer]);
   });
 
@@ -128,17 +134,16 @@ describe('R-LED-8 what a sender keeps', () => {
       await until(() => calls >= 2, 'a second attempt');
       await new Promise((resolve) => setTimeout(resolve, 100));
       expect(calls).toBeLessThan(10);
-      expect(made.pending(peer)).toBeGreaterThan(0);
+      expect(await made.pending(peer)).toBeGreaterThan(0);
       await made.close();
     }
   });
 
   test('keeps what arrived for a while only', async () => {
     const made = outbox(async (_peer, { sequence }) => sequence);
-    await store.commit(() => undefined);
     for (let n = 0; n < deliveredKeptMax + 20; n += 1) await made.add(peer, bytes(String(n)));
-    await until(() => made.pending(peer) === 0, 'all');
-    expect(store.get('SELECT count(*) AS n FROM peer_outbox')?.n).toBe(deliveredKeptMax);
+    await until(async () => (await made.pending(peer)) === 0, 'all');
+    expect(await store.read.selectFrom('peer_outbox').select('sequence').execute()).toHaveLength(deliveredKeptMax);
   });
 });
 
@@ -172,43 +177,45 @@ describe('R-LED-8 both sides', () => {
       if (random() < 0.1) {
         await made.close();
         made = outbox(send);
-        made.start();
+        await made.start();
       }
       // The receiver is restored from a backup of an earlier time: its cursor and what came since are gone.
       if (random() < 0.05) {
-        const row = receiving.get('SELECT up_to FROM peer_inbox');
-        const upTo = Math.floor(Number(row?.up_to ?? 0) / 2);
-        receiving.prepare('UPDATE peer_inbox SET up_to = ?').run(upTo);
+        const row = await receiving.read.selectFrom('peer_inbox').select('up_to').executeTakeFirst();
+        const upTo = Math.floor((row?.up_to ?? 0) / 2);
+        await receiving.commit((tx) => tx.updateTable('peer_inbox').set({ up_to: upTo }).execute());
         for (const name of [...got].filter((one) => Number(one.split(' ')[1]) >= upTo)) got.delete(name);
         made.hurry(peer);
       }
       made.hurry(peer);
     }
     await made.add(peer, bytes('last'));
-    await until(() => {
+    await until(async () => {
       made.hurry(peer);
-      return made.pending(peer) === 0;
+      return (await made.pending(peer)) === 0;
     }, 'everything');
     expect([...expected, 'last'].filter((one) => !got.has(one))).toEqual([]);
   });
 
   test('a sender that was restored from a backup begins a new epoch, and what it sends then still counts', async () => {
     const { got, take } = receiver();
-    await receiving.commit(() => undefined);
     const before = outbox(take);
     for (const name of ['a', 'b', 'c']) await before.add(peer, bytes(name));
-    await until(() => before.pending(peer) === 0, 'three');
+    await until(async () => (await before.pending(peer)) === 0, 'three');
     await before.close();
-    const epoch = store.get('SELECT epoch FROM peer_links')?.epoch;
+    const epochNow = () => store.read.selectFrom('peer_links').select('epoch').executeTakeFirstOrThrow();
+    const { epoch } = await epochNow();
     // As the sender was before it sent b and c.
-    store.prepare('UPDATE peer_links SET last = 1, acknowledged = 1').run();
-    store.prepare('DELETE FROM peer_outbox WHERE sequence > 1').run();
+    await store.commit(async (tx) => {
+      await tx.updateTable('peer_links').set({ last: 1, acknowledged: 1 }).execute();
+      await tx.deleteFrom('peer_outbox').where('sequence', '>', 1).execute();
+    });
     const after = outbox(take);
     await after.add(peer, bytes('d'));
-    await until(() => got.has('d') && after.pending(peer) === 0, 'what came after the restore');
+    await until(async () => got.has('d') && (await after.pending(peer)) === 0, 'what came after the restore');
     await after.add(peer, bytes('e'));
-    await until(() => got.has('e') && after.pending(peer) === 0, 'the next one');
-    expect(store.get('SELECT epoch FROM peer_links')?.epoch).not.toBe(epoch);
+    await until(async () => got.has('e') && (await after.pending(peer)) === 0, 'the next one');
+    expect((await epochNow()).epoch).not.toBe(epoch);
     expect([...got].sort()).toEqual(['a', 'b', 'c', 'd', 'e']);
   });
 });
@@ -224,7 +231,7 @@ describe('R-LED-8 what a receiver knows', () => {
     expect(await take('e1', 1, 1, other)).toEqual({ upTo: 1 });
     expect(await take('e1', 2, 1)).toEqual({ upTo: 2 });
     expect(await take('e2', 1, 1)).toEqual({ upTo: 1 });
-    expect(new PeerInbox(receiving).upTo(other)).toBe(1);
+    expect(await new PeerInbox(receiving).upTo(other)).toBe(1);
   });
 
   test('names what is lost for good, and what is not it does not pass over', async () => {

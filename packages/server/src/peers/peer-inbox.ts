@@ -1,5 +1,5 @@
 import type { Did } from '@salus/protocol';
-import type { Store } from '../store/database.ts';
+import type { OrganizationStore } from '../store/tables.ts';
 
 /** Where one delivery stands among those of its sender. */
 export interface Place {
@@ -26,35 +26,35 @@ export interface Taken {
  * whoever keeps content, but does not move it, so that the sender sends what is missing.
  */
 export class PeerInbox {
-  readonly #store: Store;
+  readonly #store: OrganizationStore;
 
-  constructor(store: Store) {
+  constructor(store: OrganizationStore) {
     this.#store = store;
   }
 
-  upTo(sender: Did): number {
-    return Number(this.#store.get('SELECT up_to FROM peer_inbox WHERE peer = ?', sender)?.up_to ?? 0);
+  async upTo(sender: Did): Promise<number> {
+    const query = this.#store.read.selectFrom('peer_inbox').select('up_to').where('peer', '=', sender);
+    return (await query.executeTakeFirst())?.up_to ?? 0;
   }
 
   /** Where every sender stands. */
-  cursors(): { sender: Did; epoch: string; upTo: number }[] {
-    const rows = this.#store.all('SELECT * FROM peer_inbox');
-    return rows.map(({ peer, epoch, up_to: upTo }) => ({
-      sender: String(peer) as Did,
-      epoch: String(epoch),
-      upTo: Number(upTo),
-    }));
+  async cursors(): Promise<{ sender: Did; epoch: string; upTo: number }[]> {
+    const rows = await this.#store.read.selectFrom('peer_inbox').selectAll().execute();
+    return rows.map(({ peer, epoch, up_to: upTo }) => ({ sender: peer as Did, epoch, upTo }));
   }
 
   /** Moves the cursor past a delivery whose content is durable. */
   async take(sender: Did, place: Place): Promise<Taken> {
-    return await this.#store.commit(() => {
-      const row = this.#store.get('SELECT epoch, up_to FROM peer_inbox WHERE peer = ?', sender);
-      const before = row?.epoch === place.epoch ? Number(row.up_to) : 0;
+    return await this.#store.commit(async (tx) => {
+      const row = await tx.selectFrom('peer_inbox').selectAll().where('peer', '=', sender).executeTakeFirst();
+      const before = row?.epoch === place.epoch ? row.up_to : 0;
       const taken = next(before, place);
-      this.#store
-        .prepare('INSERT OR REPLACE INTO peer_inbox (peer, epoch, up_to) VALUES (?, ?, ?)')
-        .run(sender, place.epoch, taken.upTo);
+      const cursor = { epoch: place.epoch, up_to: taken.upTo };
+      await tx
+        .insertInto('peer_inbox')
+        .values({ peer: sender, ...cursor })
+        .onConflict((conflict) => conflict.column('peer').doUpdateSet(cursor))
+        .execute();
       return taken;
     });
   }

@@ -1,6 +1,7 @@
 import type { Did } from '@salus/protocol';
 import { randomId } from '@salus/protocol';
-import type { Row, Store } from '../store/database.ts';
+import type { Kysely, Transaction } from 'kysely';
+import type { OrganizationStore, OrganizationTables } from '../store/tables.ts';
 
 /** Deliveries that are kept after they arrived, for a receiver that lost them and says so. */
 export const deliveredKeptMax = 1_000;
@@ -25,7 +26,7 @@ interface Link {
 }
 
 interface OutboxParts {
-  store: Store;
+  store: OrganizationStore;
   /** Gives up to where nothing is missing at the receiver; throws where nobody knows. */
   send(peer: Did, delivery: Delivery): Promise<number>;
   clockMs(): number;
@@ -49,6 +50,8 @@ export class PeerOutbox {
   readonly #parts: OutboxParts;
   readonly #abort = new AbortController();
   readonly #running = new Map<Did, Promise<void>>();
+  /** Whose deliveries became more while the last one was on its way. */
+  readonly #again = new Set<Did>();
   readonly #pauses = new Map<Did, () => void>();
 
   constructor(parts: OutboxParts) {
@@ -58,19 +61,19 @@ export class PeerOutbox {
   /** Durable when it resolves; it is sent from then on. */
   async add(peer: Did, envelope: Uint8Array): Promise<void> {
     const { store, clockMs } = this.#parts;
-    await store.commit(() => {
-      const { last } = this.#link(peer);
-      store.prepare('UPDATE peer_links SET last = ? WHERE peer = ?').run(last + 1, peer);
-      store
-        .prepare('INSERT INTO peer_outbox (peer, sequence, since_ms, envelope) VALUES (?, ?, ?, ?)')
-        .run(peer, last + 1, clockMs(), envelope);
+    await store.commit(async (tx) => {
+      const { last } = (await linkOf(tx, peer)) ?? (await newLink(tx, peer));
+      const sequence = last + 1;
+      await tx.updateTable('peer_links').set({ last: sequence }).where('peer', '=', peer).execute();
+      await tx.insertInto('peer_outbox').values({ peer, sequence, since_ms: clockMs(), envelope }).execute();
     });
     this.#run(peer);
   }
 
   /** Goes on with everything that an earlier run of the node left. */
-  start(): void {
-    for (const { peer } of this.#parts.store.all('SELECT peer FROM peer_links')) this.#run(String(peer) as Did);
+  async start(): Promise<void> {
+    const links = await this.#parts.store.read.selectFrom('peer_links').select('peer').execute();
+    for (const { peer } of links) this.#run(peer as Did);
   }
 
   /** Tries a member again at once: its address has changed, or it has been heard of. */
@@ -80,17 +83,18 @@ export class PeerOutbox {
 
   /** A member says by itself up to where it has everything; of another epoch it says nothing that counts here. */
   async hear(peer: Did, epoch: string, upTo: number): Promise<void> {
-    if (this.#parts.store.get('SELECT peer FROM peer_links WHERE peer = ?', peer) === undefined) return;
+    if ((await linkOf(this.#parts.store.read, peer)) === undefined) return;
     await this.#acknowledge(peer, epoch, upTo);
     this.hurry(peer);
     this.#run(peer);
   }
 
   /** Deliveries that a member has not confirmed. */
-  pending(peer: Did): number {
-    const { acknowledged } = this.#link(peer);
-    const sql = 'SELECT count(*) AS n FROM peer_outbox WHERE peer = ? AND sequence > ?';
-    return Number(this.#parts.store.get(sql, peer, acknowledged)?.n ?? 0);
+  async pending(peer: Did): Promise<number> {
+    const { read } = this.#parts.store;
+    const { acknowledged } = (await linkOf(read, peer)) ?? unknownLink;
+    const query = read.selectFrom('peer_outbox').where('peer', '=', peer).where('sequence', '>', acknowledged);
+    return (await query.select(({ fn }) => fn.countAll<number>().as('n')).executeTakeFirstOrThrow()).n;
   }
 
   async close(): Promise<void> {
@@ -99,47 +103,45 @@ export class PeerOutbox {
     await Promise.all(this.#running.values());
   }
 
-  /** Call it inside a transaction where it may have to be made. */
-  #link(peer: Did): Link {
-    const { store } = this.#parts;
-    const row = store.get('SELECT * FROM peer_links WHERE peer = ?', peer);
-    if (row !== undefined) return linkOf(row);
-    const link: Link = { epoch: randomId(), last: 0, acknowledged: 0 };
-    store
-      .prepare('INSERT INTO peer_links (peer, epoch, last, acknowledged) VALUES (?, ?, ?, ?)')
-      .run(peer, link.epoch, link.last, link.acknowledged);
-    return link;
+  #run(peer: Did): void {
+    if (this.#abort.signal.aborted) return;
+    if (this.#running.has(peer)) this.#again.add(peer);
+    else this.#running.set(peer, this.#deliverAll(peer));
   }
 
-  #run(peer: Did): void {
-    if (this.#abort.signal.aborted || this.#running.has(peer)) return;
-    const done = this.#deliver(peer)
-      .catch((error) => this.#parts.onError(error))
-      .finally(() => {
-        this.#running.delete(peer);
-        // What was added while the last one was on its way found this run still going.
-        if (this.#next(peer) !== undefined) this.#run(peer);
-      });
-    this.#running.set(peer, done);
+  async #deliverAll(peer: Did): Promise<void> {
+    do {
+      this.#again.delete(peer);
+      try {
+        await this.#deliver(peer);
+      } catch (error) {
+        // The store does not answer: what waits there is not given up.
+        this.#parts.onError(error);
+        this.#again.add(peer);
+        await this.#pause(peer, retryDelayMsMax);
+      }
+    } while (this.#again.has(peer) && !this.#abort.signal.aborted);
+    this.#running.delete(peer);
   }
 
   /** The first delivery that the receiver has not confirmed. */
-  #next(peer: Did): { delivery: Delivery; sinceMs: number } | undefined {
-    const { store } = this.#parts;
+  async #next(peer: Did): Promise<{ delivery: Delivery; sinceMs: number } | undefined> {
     if (this.#abort.signal.aborted) return undefined;
-    const { epoch, acknowledged } = this.#link(peer);
-    const sql = 'SELECT * FROM peer_outbox WHERE peer = ? AND sequence > ? ORDER BY sequence LIMIT 1';
-    const row = store.get(sql, peer, acknowledged);
+    const { read } = this.#parts.store;
+    const link = await linkOf(read, peer);
+    if (link === undefined) return undefined;
+    const sent = read.selectFrom('peer_outbox').where('peer', '=', peer);
+    const row = await sent.selectAll().where('sequence', '>', link.acknowledged).orderBy('sequence').executeTakeFirst();
     if (row === undefined) return undefined;
-    const oldest = Number(store.get('SELECT min(sequence) AS n FROM peer_outbox WHERE peer = ?', peer)?.n);
-    const envelope = row.envelope as Uint8Array;
-    return { delivery: { epoch, sequence: Number(row.sequence), oldest, envelope }, sinceMs: Number(row.since_ms) };
+    const oldest = (await sent.select('sequence').orderBy('sequence').executeTakeFirst())?.sequence ?? row.sequence;
+    const { sequence, envelope, since_ms: sinceMs } = row;
+    return { delivery: { epoch: link.epoch, sequence, oldest, envelope }, sinceMs };
   }
 
   async #deliver(peer: Did): Promise<void> {
     let isTold = false;
     let failures = 0;
-    for (let next = this.#next(peer); next !== undefined; next = this.#next(peer)) {
+    for (let next = await this.#next(peer); next !== undefined; next = await this.#next(peer)) {
       try {
         const upTo = await this.#parts.send(peer, next.delivery);
         await this.#acknowledge(peer, next.delivery.epoch, upTo);
@@ -164,30 +166,17 @@ export class PeerOutbox {
   }
 
   async #acknowledge(peer: Did, epoch: string, upTo: number): Promise<void> {
-    const { store } = this.#parts;
-    await store.commit(() => {
-      const link = this.#link(peer);
-      if (link.epoch !== epoch) return;
+    await this.#parts.store.commit(async (tx) => {
+      const link = await linkOf(tx, peer);
+      if (link === undefined || link.epoch !== epoch) return;
       if (upTo > link.last) {
-        this.#beginAnew(peer, link);
+        await beginAnew(tx, peer, link);
         return;
       }
-      store.prepare('UPDATE peer_links SET acknowledged = ? WHERE peer = ?').run(upTo, peer);
-      store.prepare('DELETE FROM peer_outbox WHERE peer = ? AND sequence <= ?').run(peer, upTo - deliveredKeptMax);
+      await tx.updateTable('peer_links').set({ acknowledged: upTo }).where('peer', '=', peer).execute();
+      const arrived = tx.deleteFrom('peer_outbox').where('peer', '=', peer);
+      await arrived.where('sequence', '<=', upTo - deliveredKeptMax).execute();
     });
-  }
-
-  /** Numbers everything that is here from 1 on: which of it the receiver has, it will recognise by the content. */
-  #beginAnew(peer: Did, { last }: Link): void {
-    const { store } = this.#parts;
-    const rows = store.all('SELECT sequence FROM peer_outbox WHERE peer = ? ORDER BY sequence', peer);
-    const renumber = store.prepare('UPDATE peer_outbox SET sequence = ? WHERE peer = ? AND sequence = ?');
-    // By way of numbers that none has: a number can stand there once only.
-    for (const [index, { sequence }] of rows.entries()) renumber.run(last + 1 + index, peer, Number(sequence));
-    for (const [index] of rows.entries()) renumber.run(index + 1, peer, last + 1 + index);
-    store
-      .prepare('UPDATE peer_links SET epoch = ?, last = ?, acknowledged = 0 WHERE peer = ?')
-      .run(randomId(), rows.length, peer);
   }
 
   #pause(peer: Did, delayMs: number): Promise<void> {
@@ -205,16 +194,47 @@ export class PeerOutbox {
   }
 }
 
-function linkOf({ epoch, last, acknowledged }: Row): Link {
-  return { epoch: String(epoch), last: Number(last), acknowledged: Number(acknowledged) };
+const unknownLink = { acknowledged: 0 };
+
+async function linkOf(db: Kysely<OrganizationTables>, peer: Did): Promise<Link | undefined> {
+  return await db.selectFrom('peer_links').selectAll().where('peer', '=', peer).executeTakeFirst();
+}
+
+async function newLink(tx: Transaction<OrganizationTables>, peer: Did): Promise<Link> {
+  const link: Link = { epoch: randomId(), last: 0, acknowledged: 0 };
+  await tx
+    .insertInto('peer_links')
+    .values({ peer, ...link })
+    .execute();
+  return link;
+}
+
+/** Numbers everything that is here from 1 on: which of it the receiver has, it will recognise by the content. */
+async function beginAnew(tx: Transaction<OrganizationTables>, peer: Did, { last }: Link): Promise<void> {
+  const rows = await tx
+    .selectFrom('peer_outbox')
+    .select('sequence')
+    .where('peer', '=', peer)
+    .orderBy('sequence')
+    .execute();
+  const renumber = async (from: number, to: number): Promise<void> => {
+    const query = tx.updateTable('peer_outbox').set({ sequence: to });
+    await query.where('peer', '=', peer).where('sequence', '=', from).execute();
+  };
+  // By way of numbers that none has: a number can stand there once only.
+  for (const [index, { sequence }] of rows.entries()) await renumber(sequence, last + 1 + index);
+  for (const [index] of rows.entries()) await renumber(last + 1 + index, index + 1);
+  const link: Link = { epoch: randomId(), last: rows.length, acknowledged: 0 };
+  await tx.updateTable('peer_links').set(link).where('peer', '=', peer).execute();
 }
 
 /** How many deliveries to other members have not arrived yet, and since when the oldest of them waits. */
-export function peerBacklog(store: Store): { pending: number; sinceMs: number | undefined } {
-  const row = store.get(
-    'SELECT count(*) AS pending, min(since_ms) AS since FROM peer_outbox JOIN peer_links USING (peer) ' +
-      'WHERE sequence > acknowledged',
-  );
-  const since = row?.since;
-  return { pending: Number(row?.pending ?? 0), sinceMs: since == null ? undefined : Number(since) };
+export async function peerBacklog(store: OrganizationStore): Promise<{ pending: number; sinceMs: number | undefined }> {
+  const { pending, since } = await store.read
+    .selectFrom('peer_outbox')
+    .innerJoin('peer_links', 'peer_links.peer', 'peer_outbox.peer')
+    .whereRef('sequence', '>', 'acknowledged')
+    .select(({ fn }) => [fn.countAll<number>().as('pending'), fn.min('since_ms').as('since')])
+    .executeTakeFirstOrThrow();
+  return { pending, sinceMs: since ?? undefined };
 }

@@ -110,12 +110,12 @@ export class Peers {
   }
 
   /** Goes on sending, and tells those who send what is here: it may be less than they know of, after a restore. */
-  start(): void {
+  async start(): Promise<void> {
     for (const [slug, { outbox, inbox }] of this.#posts) {
-      outbox.start();
+      await outbox.start();
       const from = this.#context.organizations.get(slug);
       if (from === undefined) continue;
-      for (const { sender, ...cursor } of inbox.cursors()) {
+      for (const { sender, ...cursor } of await inbox.cursors()) {
         this.#greetings.push(greet(() => this.#tell(from, sender, cursor), this.#abort.signal));
       }
     }
@@ -141,8 +141,8 @@ export class Peers {
   }
 
   /** Deliveries of an organisation that a member has not confirmed. */
-  pending(slug: string, member: Did): number {
-    return this.#posts.get(slug)?.outbox.pending(member) ?? 0;
+  async pending(slug: string, member: Did): Promise<number> {
+    return (await this.#posts.get(slug)?.outbox.pending(member)) ?? 0;
   }
 
   async #send(from: Organization, to: Did, { envelope, ...place }: Delivery): Promise<number> {

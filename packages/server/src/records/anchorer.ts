@@ -103,7 +103,7 @@ export class Anchorer {
   /** False when nothing is left. Patients who came while others were registered wait for the next round. */
   async #anchorBatch(): Promise<boolean> {
     const { resources, patients } = this.#parts;
-    const waiting = resources.unanchored(anchorsPerTransactionMax);
+    const waiting = await resources.unanchored(anchorsPerTransactionMax);
     if (waiting.length === 0) return false;
     const patientOf = ({ meta }: Waiting): KnownPatient | undefined => patients.byId(meta.patient ?? '');
     for (const one of waiting) {

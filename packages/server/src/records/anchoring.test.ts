@@ -11,8 +11,8 @@ afterEach(async () => {
   await node.stop();
 });
 
-const anchored = (type: string, id: string): boolean => {
-  const stored = node.records().resources.find(type, id);
+const anchored = async (type: string, id: string): Promise<boolean> => {
+  const stored = await node.records().resources.find(type, id);
   return node.node.reader.get(`records/version/${stored?.record}/${stored?.version}`) !== undefined;
 };
 
@@ -23,10 +23,10 @@ describe('R-REC-5 everything stored comes to the ledger', () => {
     const execute = vi.spyOn(organization, 'execute').mockRejectedValue(new Error('disk full'));
     const input = bundleOf([patientOf('p'), observationOf('o', 'p')]);
     await expect(node.import(input)).rejects.toMatchObject({ code: RecordErrorCodes.ledgerUnavailable });
-    expect(resources.counts()).toEqual({ resources: 2, unanchored: 2, refused: 0 });
+    expect(await resources.counts()).toEqual({ resources: 2, unanchored: 2, refused: 0 });
     execute.mockRestore();
     await anchorer.drain();
-    expect([resources.counts().unanchored, anchored('Observation', 'o')]).toEqual([0, true]);
+    expect([(await resources.counts()).unanchored, await anchored('Observation', 'o')]).toEqual([0, true]);
     expect((await node.import(input)).unchanged).toBe(2);
   });
 
@@ -36,18 +36,18 @@ describe('R-REC-5 everything stored comes to the ledger', () => {
     await node.import(bundleOf([patientOf('p'), observationOf('o', 'p')]), { drain: false });
     await node.restart();
     await node.records().anchorer.drain();
-    expect([anchored('Patient', 'p'), anchored('Observation', 'o')]).toEqual([true, true]);
+    expect([await anchored('Patient', 'p'), await anchored('Observation', 'o')]).toEqual([true, true]);
     // The ledger has it, and the note of that is lost: nothing is submitted twice.
     const store = node.records().organization.store;
-    const { record } = node.records().resources.find('Observation', 'o') ?? {};
-    store.transact(() => {
-      store.prepare('INSERT INTO unanchored (record, version) VALUES (?, 1)').run(record ?? '');
-      store.prepare('UPDATE patients SET registered = 0').run();
+    const { record = '' } = (await node.records().resources.find('Observation', 'o')) ?? {};
+    await store.commit(async (tx) => {
+      await tx.insertInto('unanchored').values({ record, version: 1 }).execute();
+      await tx.updateTable('patients').set({ registered: 0 }).execute();
     });
     const { height } = node.node.ledger.head();
     await node.restart();
     await node.records().anchorer.drain();
-    expect(node.records().resources.counts()).toEqual({ resources: 2, unanchored: 0, refused: 0 });
+    expect(await node.records().resources.counts()).toEqual({ resources: 2, unanchored: 0, refused: 0 });
     const transactions = await node.node.ledger.find({ type: 'records/anchor', limit: 100 });
     expect(transactions.every((transaction) => transaction.height <= height && transaction.code === 0)).toBe(true);
   });
@@ -64,8 +64,8 @@ describe('R-REC-5 everything stored comes to the ledger', () => {
       await node.import(bundleOf([patientOf(`p-${n}`), observationOf(`o-${n}`, `p-${n}`)]), { drain: false });
     }
     await anchorer.drain();
-    expect(resources.counts()).toEqual({ resources: 24, unanchored: 0, refused: 0 });
-    expect(anchored('Observation', 'o-11')).toBe(true);
+    expect(await resources.counts()).toEqual({ resources: 24, unanchored: 0, refused: 0 });
+    expect(await anchored('Observation', 'o-11')).toBe(true);
   });
 
   it('and waits, instead of trying each alone, where everything is refused', async () => {
@@ -79,7 +79,7 @@ describe('R-REC-5 everything stored comes to the ledger', () => {
     execute.mockRestore();
     await node.restart();
     await node.records().anchorer.drain();
-    expect(node.records().resources.counts()).toEqual({ resources: 201, unanchored: 0, refused: 0 });
+    expect(await node.records().resources.counts()).toEqual({ resources: 201, unanchored: 0, refused: 0 });
   });
 
   it('though a rule refuses one of many: that one is set aside with its code', async () => {
@@ -95,9 +95,13 @@ describe('R-REC-5 everything stored comes to the ledger', () => {
     });
     const observations = Array.from({ length: 30 }, (_, n) => observationOf(`o-${n}`, 'p'));
     const report = await node.import(bundleOf([patientOf('p'), ...observations]));
-    expect([report.accepted, resources.counts()]).toEqual([31, { resources: 31, unanchored: 0, refused: 1 }]);
-    const missing = observations.filter(({ id }) => !anchored('Observation', String(id)));
-    expect(missing.map(({ id }) => resources.find('Observation', String(id))?.record)).toEqual([poison]);
+    expect([report.accepted, await resources.counts()]).toEqual([31, { resources: 31, unanchored: 0, refused: 1 }]);
+    const missing: (string | undefined)[] = [];
+    for (const { id } of observations) {
+      if (await anchored('Observation', String(id))) continue;
+      missing.push((await resources.find('Observation', String(id)))?.record);
+    }
+    expect(missing).toEqual([poison]);
   });
 });
 

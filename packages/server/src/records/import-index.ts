@@ -12,6 +12,7 @@ import {
   type ReferenceResolver,
   type Resource,
   readFhir,
+  rewriteReferences,
 } from '@salus/standards';
 import type { RecordErrorName } from './errors.ts';
 import type { ResourceStore, StoredResource } from './resource-store.ts';
@@ -45,6 +46,8 @@ export class ImportIndex {
   readonly #patients = new Set<string>();
   readonly #conditional = new Map<string, string>();
   readonly #known = new Map<string, Known>();
+  /** What the resolvers were asked for since the last look. */
+  readonly #unknown = new Map<string, { type: string; system: string; value: string }>();
   readonly #resources: ResourceStore;
   readonly #sees: (stored: StoredResource) => boolean;
 
@@ -57,14 +60,14 @@ export class ImportIndex {
   async read(open: Openable): Promise<void> {
     const turn = new Turn();
     for await (const event of readFhir(open())) {
-      if (event.kind === 'entry') this.#note(event);
+      if (event.kind === 'entry') await this.#note(event);
       await turn.yieldWhenLong();
     }
-    this.#spreadLabels();
+    await this.#spreadLabels();
   }
 
-  #note(event: EntryEvent): void {
-    const planned = this.plan(event);
+  async #note(event: EntryEvent): Promise<void> {
+    const planned = await this.plan(event);
     if (typeof planned === 'string') return;
     this.references.add(event.resource, event.fullUrl, planned);
     if (planned.type === 'Patient') this.#patients.add(planned.id);
@@ -80,15 +83,16 @@ export class ImportIndex {
   }
 
   /** Carries labels along references until nothing changes: a bill for a prescription for a condition tells of it. */
-  #spreadLabels(): void {
+  async #spreadLabels(): Promise<void> {
     const sources = this.#inheriting.map(({ name, texts, fullUrl }) => ({
       name,
       targets: texts.map((text) => this.#nameOf(text, fullUrl)).filter((target) => target !== undefined),
     }));
+    const stored = await this.#storedLabels(new Set(sources.flatMap(({ targets }) => targets)));
     for (let changed = true; changed; ) {
       changed = false;
       for (const { name, targets } of sources) {
-        const inherited = targets.flatMap((target) => [...this.labelsOf(target)]);
+        const inherited = targets.flatMap((target) => [...(this.#labels.get(target) ?? stored.get(target) ?? [])]);
         const own = this.#labels.get(name) ?? new Set();
         const missing = inherited.filter((label) => !own.has(label));
         if (missing.length === 0) continue;
@@ -104,18 +108,15 @@ export class ImportIndex {
     return /^[A-Z][A-Za-z]+\/[A-Za-z0-9.-]{1,64}$/.test(text) ? text : undefined;
   }
 
-  /** Labels of an entry of this input, or of what is stored already. */
-  labelsOf(reference: string): Iterable<string> {
-    const here = this.#labels.get(reference);
-    if (here !== undefined) return here;
-    const [type = '', id = ''] = reference.split('/');
-    if (this.references.resolve(reference) !== undefined) return [];
-    const stored = this.#resources.find(type, id);
-    return stored !== undefined && this.#sees(stored) ? stored.labels : [];
+  /** Labels of those that are not of this input and stored already. */
+  async #storedLabels(targets: ReadonlySet<string>): Promise<ReadonlyMap<string, string[]>> {
+    const names = [...targets].filter((target) => this.references.resolve(target) === undefined);
+    const found = (await this.#resources.findAll(names)).filter(this.#sees);
+    return new Map(found.map(({ type, id, labels }) => [`${type}/${id}`, labels]));
   }
 
   /** The id under which an entry is kept (R4 §3.1.0.11: POST creates, PUT keeps the id, conditional create). */
-  plan({ resource, resourceBytes, fullUrl, request }: EntryEvent): PlannedEntry | RecordErrorName {
+  async plan({ resource, resourceBytes, fullUrl, request }: EntryEvent): Promise<PlannedEntry | RecordErrorName> {
     const type = resource.resourceType;
     const sourceHash = createHash('sha256').update(resourceBytes).digest('hex');
     const createdId = (): string => this.#resources.tokens.createdId(fullUrl ?? '', sourceHash);
@@ -134,7 +135,8 @@ export class ImportIndex {
     const { system = '', value = '' } = condition;
     const name = `${type}?${system}|${value}`;
     // The first entry that asks decides for all of this input, also after it has been stored.
-    const id = this.#conditional.get(name) ?? this.#resources.findByIdentifier(type, system, value)?.id ?? created;
+    const known = this.#conditional.get(name) ?? (await this.#resources.findByIdentifier(type, system, value))?.id;
+    const id = known ?? created;
     this.#conditional.set(name, id);
     return { type, id, sourceHash, exists: id !== created, unless: { system, value } };
   }
@@ -148,8 +150,20 @@ export class ImportIndex {
     return this.#patients.size === 1 ? this.#patients.values().next().value : undefined;
   }
 
+  /** A resource whose references lead to where things are here, and what writes others of the same entry alike. */
+  async rewrite(
+    resource: Resource,
+    fullUrl: string | undefined,
+  ): Promise<{ rewritten: Resource; resolve: ReferenceResolver }> {
+    const resolve = this.#resolverFor(fullUrl);
+    const rewritten = rewriteReferences(resource, resolve);
+    if (this.#unknown.size === 0) return { rewritten, resolve };
+    await this.#lookUp();
+    return { rewritten: rewriteReferences(resource, resolve), resolve };
+  }
+
   /** Where references lead here; one that leads outside becomes a logical reference (R4 §2.3.0.1). */
-  resolverFor(fullUrl: string | undefined): ReferenceResolver {
+  #resolverFor(fullUrl: string | undefined): ReferenceResolver {
     return (found) => {
       const local = this.references.resolveFound(found, fullUrl);
       if (local?.id !== undefined) return this.#local(found, local);
@@ -181,11 +195,17 @@ export class ImportIndex {
 
   #stored(type: string, { system = '', value = '' }: Identifier): Known {
     const name = `${type}?${system}|${value}`;
-    if (this.#known.has(name)) return this.#known.get(name);
-    const found = this.#resources.findByIdentifier(type, system, value);
-    const known = found !== undefined && this.#sees(found) ? { type, id: found.id } : undefined;
-    this.#known.set(name, known);
-    return known;
+    if (!this.#known.has(name)) this.#unknown.set(name, { type, system, value });
+    return this.#known.get(name);
+  }
+
+  /** Finds what a resolver was asked for and could not know yet. */
+  async #lookUp(): Promise<void> {
+    for (const [name, { type, system, value }] of this.#unknown) {
+      const found = await this.#resources.findByIdentifier(type, system, value);
+      this.#known.set(name, found !== undefined && this.#sees(found) ? { type, id: found.id } : undefined);
+    }
+    this.#unknown.clear();
   }
 
   /** Categories and labels of an entry, with those that it inherits. */

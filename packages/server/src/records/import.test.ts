@@ -13,7 +13,7 @@ afterAll(() => node.stop());
 /** What is stored, by the only way there is: the gate, asked by the patient. */
 async function contentOf(type: string, id: string): Promise<StoredContent> {
   const records = node.records();
-  const stored = records.resources.find(type, id);
+  const stored = await records.resources.find(type, id);
   if (stored === undefined) throw new Error(`${type}/${id} is not here`);
   const { did, slug, name, role } = records.organization.profile;
   const question: Question = {
@@ -83,7 +83,7 @@ describe('R-REC-4 imports refuse entry by entry, with a number', () => {
       [3, 754],
     ]);
     expect(report.accepted).toBe(2);
-    expect(node.records().resources.find('Observation', 'b-6')).toBeDefined();
+    expect(await node.records().resources.find('Observation', 'b-6')).toBeDefined();
   });
 
   it('an id that another patient’s resource has', async () => {
@@ -97,7 +97,7 @@ describe('R-REC-4 imports refuse entry by entry, with a number', () => {
     const input = bundleOf([patientOf('c-4'), observationOf('c-5', 'c-4')]);
     await node.import(input);
     const { resources } = node.records();
-    const stored = resources.find('Observation', 'c-5');
+    const stored = await resources.find('Observation', 'c-5');
     if (stored === undefined) throw new Error('not stored');
     await resources.erase(stored);
     expect(codes((await node.import(input)).errors)).toEqual([[1, 758]]);
@@ -117,7 +117,7 @@ describe('R-REC-4 an input that ends too early', () => {
     expect(cut.accepted).toBeGreaterThan(50);
     const rest = await node.import(new Uint8Array(whole), { from: cut.resources });
     expect([rest.complete, rest.rejected, rest.accepted]).toEqual([true, 0, 401 - cut.resources]);
-    expect(node.records().resources.ofPatient('d-p')).toHaveLength(401);
+    expect(await node.records().resources.ofPatient('d-p')).toHaveLength(401);
   });
 });
 
@@ -133,11 +133,11 @@ describe('R-REC-4 repeating an import', () => {
     const input = bundleOf(created, 'batch', urls);
     const first = await node.import(input);
     expect([first.accepted, first.unchanged, first.patients.length]).toEqual([3, 0, 1]);
-    const counts = node.records().resources.counts();
+    const counts = await node.records().resources.counts();
     const { height } = node.node.ledger.head();
     const again = await node.import(input);
     expect([again.accepted, again.unchanged, again.patients]).toEqual([3, 3, first.patients]);
-    expect(node.records().resources.counts()).toEqual(counts);
+    expect(await node.records().resources.counts()).toEqual(counts);
     const block = await node.node.ledger.block(node.node.ledger.head().height);
     expect(node.node.ledger.head().height - height === 0 || block?.transactions.length === 0).toBe(true);
   });
@@ -152,7 +152,7 @@ describe('R-REC-4 repeating an import', () => {
     expect((await node.import(bundle)).unchanged).toBe(0);
     const renamed = { ...bundle, entry: [{ ...entry, resource: { ...organisation, name: 'South' } }] };
     expect((await node.import(renamed)).unchanged).toBe(1);
-    const [stored] = node.records().resources.shared('Organization');
+    const [stored] = await node.records().resources.shared('Organization');
     expect((await jsonOf('Organization', stored?.id ?? '')).name).toBe('North');
   });
 });
@@ -225,10 +225,10 @@ describe('R-REC-4 references', () => {
     };
     const condition = { resourceType: 'Condition', id: 'g-d', meta: { security }, subject };
     expect((await node.import(bundleOf([patientOf('g-p'), claim, medication, condition]))).errors).toEqual([]);
-    expect(node.records().resources.find('Claim', 'g-c')?.labels).toContain('HIV');
+    expect((await node.records().resources.find('Claim', 'g-c'))?.labels).toContain('HIV');
     const later = { ...medication, id: 'g-m2' };
     await node.import(bundleOf([later]));
-    expect(node.records().resources.find('MedicationRequest', 'g-m2')?.labels).toContain('HIV');
+    expect((await node.records().resources.find('MedicationRequest', 'g-m2'))?.labels).toContain('HIV');
   });
 });
 

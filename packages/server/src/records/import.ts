@@ -6,6 +6,7 @@ import {
   type EntryEvent,
   identifiersOf,
   isObject,
+  type ReferenceResolver,
   type Resource,
   readFhir,
   rewriteReferences,
@@ -169,14 +170,14 @@ class ImportRun {
   }
 
   async take(event: EntryEvent): Promise<void> {
-    const planned = this.index.plan(event);
+    const planned = await this.index.plan(event);
     if (typeof planned === 'string') return this.#refuseByName(event.index, planned);
-    if (planned.exists) return this.#passOver(event.index, planned);
+    if (planned.exists) return await this.#passOver(event.index, planned);
     if (this.#isRepeated(event, planned)) return this.#refuseByName(event.index, 'entryRepeated');
     const problem = validateResource(event.resource)[0];
     if (problem !== undefined)
       return this.refuse(event.index, problem.code, `entry ${event.index}: ${problem.message}`);
-    const prepared = this.#prepare(event, planned);
+    const prepared = await this.#prepare(event, planned);
     if (this.#options.admission !== undefined) await this.#admit(this.#options.admission, event.resource, prepared);
     if (typeof prepared === 'string') return this.#refuseByName(event.index, prepared);
     this.#batch.push(prepared);
@@ -203,12 +204,13 @@ class ImportRun {
   }
 
   /** A conditional create whose resource is here: accepted, and nothing is done. */
-  #passOver(index: number, { type, id }: PlannedEntry): void {
+  async #passOver(index: number, { type, id }: PlannedEntry): Promise<void> {
     this.report.accepted += 1;
     this.report.unchanged += 1;
-    const stored = this.#parts.resources.find(type, id);
+    if (this.report.entries === undefined) return;
+    const stored = await this.#parts.resources.find(type, id);
     const { version = 1, lastUpdated = '' } = stored ?? {};
-    this.report.entries?.push({ index, type, id, version, lastUpdated, created: false });
+    this.report.entries.push({ index, type, id, version, lastUpdated, created: false });
   }
 
   refuse(entry: number, code: number, message: string): void {
@@ -221,12 +223,15 @@ class ImportRun {
     this.refuse(entry, RecordErrorCodes[name], `entry ${entry} ${recordErrors[name]}`);
   }
 
-  #prepare(event: EntryEvent, { type, id, sourceHash, unless }: PlannedEntry): Prepared | RecordErrorName {
-    const resolve = this.index.resolverFor(event.fullUrl);
-    const rewritten: Resource = { ...rewriteReferences(event.resource, resolve), id };
+  async #prepare(
+    event: EntryEvent,
+    { type, id, sourceHash, unless }: PlannedEntry,
+  ): Promise<Prepared | RecordErrorName> {
+    const found = await this.index.rewrite(event.resource, event.fullUrl);
+    const rewritten: Resource = { ...found.rewritten, id };
     const owner = this.#owner(rewritten, type, id);
     if (typeof owner === 'string') return owner;
-    const content = utf8(this.#serialise(event, rewritten, resolve, id));
+    const content = utf8(this.#serialise(event, rewritten, found.resolve, id));
     const { commitment: contentCommitment, salt: contentSalt } = commit(content);
     const original = this.#options.original === 'resource' ? event.resourceBytes : event.bytes;
     const { commitment: originalCommitment, salt: originalSalt } = commit(original);
@@ -279,12 +284,7 @@ class ImportRun {
     return isKnown ? { patient } : 'subjectUnknown';
   }
 
-  #serialise(
-    event: EntryEvent,
-    rewritten: Resource,
-    resolve: ReturnType<ImportIndex['resolverFor']>,
-    id: string,
-  ): string {
+  #serialise(event: EntryEvent, rewritten: Resource, resolve: ReferenceResolver, id: string): string {
     const text = utf8Text(event.resourceBytes);
     if (!hasUnfaithfulNumber(text)) return JSON.stringify(rewritten);
     return stringifyFaithfully({ ...rewriteReferences(parseFaithfully<Resource>(text), resolve), id });

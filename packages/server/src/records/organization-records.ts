@@ -34,14 +34,13 @@ export class OrganizationRecords {
   readonly #nowMs: () => number;
   #gate: ConsentGate | undefined;
 
-  constructor(options: RecordsOptions, vault: Vault) {
+  constructor(options: RecordsOptions, vault: Vault, resources: ResourceStore, patients: PatientDirectory) {
     const { organization, reader, nowMs, onError } = options;
     this.organization = organization;
     this.vault = vault;
     this.#nowMs = nowMs;
-    this.resources = new ResourceStore(organization.store, vault);
-    const key = vault.ring.purposeKey(demographicsKeyName);
-    this.patients = new PatientDirectory(organization.store, key, this.resources.tokens);
+    this.resources = resources;
+    this.patients = patients;
     this.content = new ContentStore(organization.store, vault);
     this.anchorer = new Anchorer({
       resources: this.resources,
@@ -95,7 +94,10 @@ export async function openOrganizationRecords(options: RecordsOptions): Promise<
     keys: organization.vaultKeys,
   });
   try {
-    const records = new OrganizationRecords(options, vault);
+    const resources = new ResourceStore(organization.store, vault);
+    const key = vault.ring.purposeKey(demographicsKeyName);
+    const patients = await PatientDirectory.open(organization.store, key, resources.tokens);
+    const records = new OrganizationRecords(options, vault, resources, patients);
     await records.resources.retryRefused();
     records.anchorer.wake();
     return records;

@@ -1,11 +1,14 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { type Did, randomBytes, toBase64url, utf8, utf8Text } from '@salus/protocol';
 import { openColumn, sealColumn } from '@salus/vault';
-import type { Row, Store } from '../store/database.ts';
+import type { Selectable, Transaction } from 'kysely';
+import { slicesOf } from '../store/slices.ts';
+import type { OrganizationStore, OrganizationTables } from '../store/tables.ts';
 import type { IndexTokens } from './index-tokens.ts';
 
 const didBytes = 20;
 const padBytes = 512;
+const patientColumns = 4;
 
 /** The direct identifiers of a patient: sealed at rest, searched in memory. */
 export interface Demographics {
@@ -25,26 +28,53 @@ export interface KnownPatient extends Demographics {
   registered: boolean;
 }
 
+type PatientRow = Selectable<OrganizationTables['patients']>;
+
+/** Adds or renews rows, and gives the pseudonyms that stand in them, by token. */
+async function write(
+  tx: Transaction<OrganizationTables>,
+  rows: readonly PatientRow[],
+): Promise<ReadonlyMap<string, string>> {
+  const pseudonyms = new Map<string, string>();
+  for (const slice of slicesOf(rows, patientColumns)) {
+    const written = await tx
+      .insertInto('patients')
+      .values(slice)
+      .onConflict((conflict) => conflict.column('token').doUpdateSet(({ ref }) => ({ sealed: ref('excluded.sealed') })))
+      .returning(['token', 'did'])
+      .execute();
+    for (const { token, did } of written) pseudonyms.set(token, did);
+  }
+  return pseudonyms;
+}
+
 /** The patients of one organisation: their pseudonyms and the one place that knows their names. */
 export class PatientDirectory {
-  readonly #store: Store;
+  readonly #store: OrganizationStore;
   readonly #key: KeyObject;
   readonly #tokens: IndexTokens;
   readonly #byId = new Map<string, KnownPatient>();
   readonly #byDid = new Map<Did, KnownPatient>();
   readonly #unregistered = new Set<string>();
 
-  constructor(store: Store, key: Uint8Array, tokens: IndexTokens) {
+  private constructor(store: OrganizationStore, key: Uint8Array, tokens: IndexTokens) {
     this.#store = store;
     this.#key = createSecretKey(key);
     this.#tokens = tokens;
-    for (const row of store.all('SELECT * FROM patients')) this.#remember(this.#open(row));
   }
 
-  #open(row: Row): KnownPatient {
-    const place = ['patients', 'sealed', String(row.token)];
-    const demographics: Demographics = JSON.parse(utf8Text(openColumn(this.#key, place, row.sealed as Uint8Array)));
-    return { ...demographics, did: String(row.did) as Did, registered: row.registered === 1 };
+  static async open(store: OrganizationStore, key: Uint8Array, tokens: IndexTokens): Promise<PatientDirectory> {
+    const directory = new PatientDirectory(store, key, tokens);
+    const rows = await store.read.selectFrom('patients').selectAll().execute();
+    for (const row of rows) directory.#remember(directory.#open(row));
+    return directory;
+  }
+
+  #open({ token, did, sealed, registered }: PatientRow): KnownPatient {
+    const demographics: Demographics = JSON.parse(
+      utf8Text(openColumn(this.#key, ['patients', 'sealed', token], sealed)),
+    );
+    return { ...demographics, did: did as Did, registered: registered === 1 };
   }
 
   #remember(patient: KnownPatient): void {
@@ -76,29 +106,28 @@ export class PatientDirectory {
         registered: before?.registered ?? false,
       };
     });
-    await this.#store.commit(() => {
-      for (const patient of known) this.#write(patient);
-    });
-    // What was registered while this was written stays so.
+    const rows = this.#rows(known);
+    const pseudonyms = await this.#store.commit((tx) => write(tx, rows));
     for (const patient of known) {
+      // Somebody else may have added the same patient at the same moment: the pseudonym of whoever came first counts.
+      patient.did = (pseudonyms.get(this.#tokens.patient(patient.id)) ?? patient.did) as Did;
+      // What was registered while this was written stays so.
       patient.registered ||= this.#byId.get(patient.id)?.registered === true;
       this.#remember(patient);
     }
     return known;
   }
 
-  #write(patient: KnownPatient): void {
-    const { did, registered, ...demographics } = patient;
-    const token = this.#tokens.patient(patient.id);
-    const text = JSON.stringify(demographics);
-    const padded = text.padEnd(text.length + (padBytes - (utf8(text).length % padBytes)), ' ');
-    const sealed = sealColumn(this.#key, ['patients', 'sealed', token], utf8(padded));
-    this.#store
-      .prepare(
-        `INSERT INTO patients (token, did, sealed, registered) VALUES (?, ?, ?, ?)
-         ON CONFLICT (token) DO UPDATE SET sealed = excluded.sealed`,
-      )
-      .run(token, did, sealed, registered ? 1 : 0);
+  /** One row for each patient, the last that is said of them. */
+  #rows(patients: readonly KnownPatient[]): PatientRow[] {
+    const last = new Map(patients.map((patient) => [patient.id, patient]));
+    return [...last.values()].map(({ did, registered, ...demographics }) => {
+      const token = this.#tokens.patient(demographics.id);
+      const text = JSON.stringify(demographics);
+      const padded = text.padEnd(text.length + (padBytes - (utf8(text).length % padBytes)), ' ');
+      const sealed = sealColumn(this.#key, ['patients', 'sealed', token], utf8(padded));
+      return { token, did, sealed, registered: registered ? 1 : 0 };
+    });
   }
 
   unregistered(): KnownPatient[] {
@@ -110,8 +139,10 @@ export class PatientDirectory {
   }
 
   async registered(dids: readonly Did[]): Promise<void> {
-    await this.#store.commit(() => {
-      for (const did of dids) this.#store.prepare('UPDATE patients SET registered = 1 WHERE did = ?').run(did);
+    await this.#store.commit(async (tx) => {
+      for (const slice of slicesOf(dids)) {
+        await tx.updateTable('patients').set({ registered: 1 }).where('did', 'in', slice).execute();
+      }
     });
     for (const did of dids) {
       const patient = this.#byDid.get(did);

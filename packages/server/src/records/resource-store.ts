@@ -1,9 +1,21 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { randomBytes, toBase64url, utf8, utf8Text, verifyCommitment } from '@salus/protocol';
 import { type ErasureEvidence, openColumn, sealColumn, type Vault } from '@salus/vault';
-import type { Row, Store } from '../store/database.ts';
+import { type Expression, expressionBuilder } from 'kysely';
+import { slicesOf } from '../store/slices.ts';
+import type { OrganizationStore, OrganizationTables } from '../store/tables.ts';
 import { type RecordErrorName, recordError } from './errors.ts';
 import { IndexTokens } from './index-tokens.ts';
+import {
+  currentRows,
+  type NewRow,
+  type ResourceRow,
+  rowsByIdentifier,
+  rowsByToken,
+  type SealedRow,
+  versionRows,
+  writeRows,
+} from './resource-rows.ts';
 
 /** One resource, its original slice included. */
 export const resourceBytesMax = 32 * 1024 * 1024;
@@ -13,7 +25,6 @@ const sharedPatient = 'shared';
 const metaKeyName = 'record-meta';
 const metaPadBytes = 256;
 const metasCachedMax = 20_000;
-const currentRows = 'SELECT v.*, r.erased FROM resources r JOIN versions v ON v.seq = r.current';
 
 /** What is known of a stored version without opening it. Lies sealed in the index; only tokens stand beside it. */
 export interface ResourceMeta {
@@ -81,12 +92,12 @@ export type PutOutcome =
   | { outcome: 'new' | 'updated' | 'same'; meta: ResourceMeta }
   | { outcome: 'refused'; error: RecordErrorName };
 
-interface Before {
-  record: string;
-  version: number;
-  source: string;
-  patient: string | undefined;
-  erased: boolean;
+/** What is here of what is to be put. */
+interface Here {
+  /** By the tokens of resources. */
+  resources: ReadonlyMap<string, ResourceRow>;
+  /** By the tokens of identifiers. */
+  owners: ReadonlyMap<string, SealedRow>;
 }
 
 interface Plan {
@@ -125,14 +136,17 @@ function padded(meta: ResourceMeta): Uint8Array {
  */
 export class ResourceStore {
   readonly tokens: IndexTokens;
-  readonly #store: Store;
+  readonly #store: OrganizationStore;
   readonly #vault: Vault;
   readonly #metaKey: KeyObject;
   readonly #metas = new Map<string, ResourceMeta>();
-  /** Versions are numbered one after the other: two writers of one resource must not take the same number. */
+  /**
+   * Versions are numbered one after the other: two writers of one resource must not take the same number, and none may
+   * write what is being erased.
+   */
   #tail: Promise<unknown> = Promise.resolve();
 
-  constructor(store: Store, vault: Vault) {
+  constructor(store: OrganizationStore, vault: Vault) {
     this.#store = store;
     this.#vault = vault;
     this.#metaKey = createSecretKey(vault.ring.purposeKey(metaKeyName));
@@ -141,7 +155,11 @@ export class ResourceStore {
 
   /** Stores versions durably, ciphertext before rows; in the order given. A repetition of the same source is passed over. */
   put(items: readonly NewVersion[], options: PutOptions = {}): Promise<PutOutcome[]> {
-    const done = this.#tail.then(() => this.#put(items, options));
+    return this.#inTurn(() => this.#put(items, options));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#tail.then(work);
     this.#tail = done.catch(() => undefined);
     return done;
   }
@@ -150,10 +168,12 @@ export class ResourceStore {
     const outcomes: PutOutcome[] = [];
     const plans: Plan[] = [];
     const planned = new Map<string, Plan>();
-    for (const item of items) {
-      const token = this.tokens.resource(item.type, item.id);
-      const before = planned.get(token) ?? this.#planned(token);
-      const outcome = this.#decide(item, before);
+    const tokens = items.map(({ type, id }) => this.tokens.resource(type, id));
+    const here = await this.#here(items, tokens);
+    for (const [position, item] of items.entries()) {
+      const token = tokens[position] ?? '';
+      const before = planned.get(token) ?? here.resources.get(token);
+      const outcome = this.#decide(item, before, here);
       if (outcome !== undefined) {
         outcomes.push(outcome);
         continue;
@@ -166,21 +186,27 @@ export class ResourceStore {
     const isVain = atomic === true && outcomes.some(({ outcome }) => outcome === 'refused');
     if (plans.length === 0 || isVain) return outcomes;
     await this.#seal(plans);
-    await this.#store.commit(() => {
-      for (const plan of plans) this.#write(plan);
-    });
+    const rows = plans.map((plan) => this.#newRow(plan));
+    await this.#store.commit((tx) => writeRows(tx, rows));
     return outcomes;
   }
 
-  #planned(token: string): Before | undefined {
-    const row = this.#store.get('SELECT * FROM resources WHERE token = ?', token);
-    if (row === undefined) return undefined;
-    const patient = row.patient === null ? undefined : String(row.patient);
-    const { record, version, source, erased } = row;
-    return { record: String(record), version: Number(version), source: String(source), patient, erased: erased === 1 };
+  async #here(items: readonly NewVersion[], tokens: readonly string[]): Promise<Here> {
+    const conditions = items.flatMap(({ type, unless }) =>
+      unless === undefined ? [] : [this.#condition(type, unless)],
+    );
+    const [resources, owners] = await Promise.all([
+      rowsByToken(this.#store.read, tokens),
+      rowsByIdentifier(this.#store.read, conditions),
+    ]);
+    return { resources, owners };
   }
 
-  #decide(item: NewVersion, before: Plan | Before | undefined): PutOutcome | undefined {
+  #condition(type: string, { system, value }: { system: string; value: string }): string {
+    return this.tokens.identifier(type, system, value);
+  }
+
+  #decide(item: NewVersion, before: Plan | ResourceRow | undefined, here: Here): PutOutcome | undefined {
     if (item.content.length + item.original.length > resourceBytesMax) {
       return { outcome: 'refused', error: 'resourceTooLarge' };
     }
@@ -189,24 +215,25 @@ export class ResourceStore {
       return { outcome: 'refused', error: 'versionConflict' };
     }
     if (before === undefined) {
-      return this.#isThere(item) ? { outcome: 'refused', error: 'createdMeanwhile' } : undefined;
+      return this.#isThere(item, here) ? { outcome: 'refused', error: 'createdMeanwhile' } : undefined;
     }
     const isPlan = 'item' in before;
     const source = isPlan ? this.tokens.source(before.item.sourceHash) : before.source;
-    const owner = isPlan ? this.#patientToken(before.item) : before.patient;
+    const owner = isPlan ? this.#patientToken(before.item) : (before.patient ?? undefined);
     if (owner !== this.#patientToken(item)) return { outcome: 'refused', error: 'resourceIdTaken' };
-    if (!isPlan && before.erased) return { outcome: 'refused', error: 'resourceErased' };
+    if (!isPlan && before.erased === 1) return { outcome: 'refused', error: 'resourceErased' };
     if (source !== this.tokens.source(item.sourceHash)) return undefined;
     if (isPlan) return { outcome: 'same', meta: before.meta };
     const { record, version } = before;
     // The time of the version that is here: nothing has changed since.
-    const { lastUpdated } = this.find(item.type, item.id) ?? item;
+    const { lastUpdated } = this.#live([before])[0] ?? item;
     return { outcome: 'same', meta: { ...metaOf(item), record, version, lastUpdated } };
   }
 
   /** Puts follow each other, so that of several creations under one condition the first alone finds nothing. */
-  #isThere({ type, unless }: NewVersion): boolean {
-    return unless !== undefined && this.findByIdentifier(type, unless.system, unless.value) !== undefined;
+  #isThere({ type, unless }: NewVersion, { owners }: Here): boolean {
+    const owner = unless === undefined ? undefined : owners.get(this.#condition(type, unless));
+    return owner !== undefined && this.#live([owner]).length > 0;
   }
 
   #patientToken(item: { patient?: string }): string | undefined {
@@ -230,32 +257,18 @@ export class ResourceStore {
     for (const [position, plan] of plans.entries()) plan.blob = stored[position]?.address ?? '';
   }
 
-  #write({ item, token, record, version, meta, blob }: Plan): void {
-    const sealed = sealColumn(this.#metaKey, ['resources', 'meta', record, String(version)], padded(meta));
-    const patient = this.#patientToken(item) ?? null;
-    const source = this.tokens.source(item.sourceHash);
-    const { lastInsertRowid: current } = this.#store
-      .prepare('INSERT INTO versions (record, version, blob, meta) VALUES (?, ?, ?, ?)')
-      .run(record, version, blob, sealed);
-    this.#store
-      .prepare(
-        `INSERT INTO resources (token, record, patient, type, version, source, current) VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (token) DO UPDATE SET version = excluded.version, source = excluded.source,
-         current = excluded.current`,
-      )
-      .run(token, record, patient, this.tokens.type(item.type), version, source, current);
-    // The ledger counts records by patient; what belongs to nobody is protected by the vault alone.
-    if (patient !== null) {
-      this.#store.prepare('INSERT INTO unanchored (record, version) VALUES (?, ?)').run(record, version);
-    }
-    for (const { system, value } of item.identifiers) {
-      this.#store
-        .prepare('INSERT OR REPLACE INTO identifiers (token, resource) VALUES (?, ?)')
-        .run(this.tokens.identifier(item.type, system, value), token);
-    }
+  #newRow({ item, token, record, version, meta, blob }: Plan): NewRow {
+    return {
+      ...{ token, record, version, blob },
+      meta: sealColumn(this.#metaKey, ['resources', 'meta', record, String(version)], padded(meta)),
+      patient: this.#patientToken(item) ?? null,
+      type: this.tokens.type(item.type),
+      source: this.tokens.source(item.sourceHash),
+      identifiers: item.identifiers.map((identifier) => this.#condition(item.type, identifier)),
+    };
   }
 
-  #meta(record: string, version: number, sealed: Uint8Array): ResourceMeta {
+  #meta({ record, version, meta: sealed }: Pick<SealedRow, 'record' | 'version' | 'meta'>): ResourceMeta {
     const name = `${record}/${version}`;
     const known = this.#metas.get(name);
     if (known !== undefined) return known;
@@ -266,43 +279,48 @@ export class ResourceStore {
     return meta;
   }
 
-  #row(row: Row): StoredResource {
-    const record = String(row.record);
-    const meta = this.#meta(record, Number(row.version), row.meta as Uint8Array);
-    return { ...meta, blob: String(row.blob), erased: row.erased === 1 };
+  #row(row: SealedRow): StoredResource {
+    return { ...this.#meta(row), blob: row.blob, erased: row.erased === 1 };
   }
 
-  find(type: string, id: string, options: FindOptions = {}): StoredResource | undefined {
-    return this.#byToken(this.tokens.resource(type, id), options);
-  }
-
-  #byToken(token: string, { deleted = false }: FindOptions = {}): StoredResource | undefined {
-    const row = this.#store.get(`${currentRows} WHERE r.token = ?`, token);
+  async find(type: string, id: string, { deleted = false }: FindOptions = {}): Promise<StoredResource | undefined> {
+    const token = this.tokens.resource(type, id);
+    const row = await currentRows(this.#store.read).where('r.token', '=', token).executeTakeFirst();
     const found = row === undefined ? undefined : this.#row(row);
     return found?.deleted === true && !deleted ? undefined : found;
   }
 
+  /** Those of these (`Type/id`) that are here, in the order given. */
+  async findAll(names: Iterable<string>): Promise<StoredResource[]> {
+    const tokens = [...names].map((name) => {
+      const [type = '', id = ''] = name.split('/');
+      return this.tokens.resource(type, id);
+    });
+    const rows = await rowsByToken(this.#store.read, tokens);
+    return this.#live(tokens.flatMap((token) => rows.get(token) ?? []));
+  }
+
   /** Who has a business identifier; an empty system stands for one without a system. */
-  findByIdentifier(type: string, system: string, value: string): StoredResource | undefined {
+  async findByIdentifier(type: string, system: string, value: string): Promise<StoredResource | undefined> {
     const token = this.tokens.identifier(type, system, value);
-    const row = this.#store.get('SELECT resource FROM identifiers WHERE token = ?', token);
-    return row === undefined ? undefined : this.#byToken(String(row.resource));
+    const row = (await rowsByIdentifier(this.#store.read, [token])).get(token);
+    return row === undefined ? undefined : this.#live([row])[0];
   }
 
   /** The current versions of what a patient has here, of one type or of all. */
-  ofPatient(patient: string, type?: string): StoredResource[] {
-    return this.#live(
-      this.#owned(this.tokens.patient(patient), type === undefined ? undefined : this.tokens.type(type)),
-    );
+  async ofPatient(patient: string, type?: string): Promise<StoredResource[]> {
+    const token = type === undefined ? undefined : this.tokens.type(type);
+    return this.#live(await this.#owned(this.tokens.patient(patient), token));
   }
 
   /** Resources of a type that belong to no patient. */
-  shared(type: string): StoredResource[] {
+  async shared(type: string): Promise<StoredResource[]> {
     const token = this.tokens.type(type);
-    return this.#live(this.#store.all(`${currentRows} WHERE r.type = ? AND r.patient IS NULL`, token));
+    const all = currentRows(this.#store.read).where('r.type', '=', token).where('r.patient', 'is', null);
+    return this.#live(await all.execute());
   }
 
-  #live(rows: readonly Row[]): StoredResource[] {
+  #live(rows: readonly SealedRow[]): StoredResource[] {
     return rows.map((row) => this.#row(row)).filter(({ deleted }) => deleted !== true);
   }
 
@@ -310,43 +328,41 @@ export class ResourceStore {
    * Something that is here, to be weighed in vain in place of what is not: one record, or what a patient has. The keyed
    * tokens are spread evenly, so that it is as likely anything as another, and always the same for the same names.
    */
-  standIns(asked: { record: string } | { patient: string; type?: string }): StoredResource[] {
+  async standIns(asked: { record: string } | { patient: string; type?: string }): Promise<StoredResource[]> {
     if ('record' in asked) {
       const [type = '', id = ''] = asked.record.split('/');
-      const row = this.#after(this.tokens.resource(type, id)) ?? this.#after('');
+      const row = (await this.#after(this.tokens.resource(type, id))) ?? (await this.#after(''));
       return row === undefined ? [] : [this.#row(row)];
     }
     const token = this.tokens.patient(asked.patient);
-    const owner = this.#patientAfter(token) ?? this.#patientAfter('');
-    if (owner === undefined) return [];
     const type = asked.type === undefined ? undefined : this.tokens.type(asked.type);
-    return this.#owned(owner, type).map((row) => this.#row(row));
+    const { fn } = expressionBuilder<OrganizationTables>();
+    const owner = fn.coalesce(this.#patientAfter(token), this.#patientAfter(''));
+    return (await this.#owned(owner, type)).map((row) => this.#row(row));
   }
 
-  #after(token: string): Row | undefined {
-    const sql = `${currentRows} WHERE r.token > ? AND r.patient IS NOT NULL ORDER BY r.token LIMIT 1`;
-    return this.#store.get(sql, token);
+  async #after(token: string): Promise<SealedRow | undefined> {
+    return await currentRows(this.#store.read)
+      .where('r.token', '>', token)
+      .where('r.patient', 'is not', null)
+      .orderBy('r.token')
+      .limit(1)
+      .executeTakeFirst();
   }
 
-  #patientAfter(token: string): string | undefined {
-    const row = this.#store.get('SELECT token FROM patients WHERE token > ? ORDER BY token LIMIT 1', token);
-    return row === undefined ? undefined : String(row.token);
+  #patientAfter(token: string) {
+    const patients = this.#store.read.selectFrom('patients').select('token').where('token', '>', token);
+    return patients.orderBy('token').limit(1);
   }
 
-  #owned(patient: string, type: string | undefined): Row[] {
-    if (type === undefined) return this.#store.all(`${currentRows} WHERE r.patient = ?`, patient);
-    return this.#store.all(`${currentRows} WHERE r.patient = ? AND r.type = ?`, patient, type);
+  async #owned(patient: string | Expression<string | null>, type: string | undefined): Promise<SealedRow[]> {
+    const all = currentRows(this.#store.read).where('r.patient', '=', patient);
+    return await (type === undefined ? all : all.where('r.type', '=', type)).execute();
   }
 
   /** All versions of a resource, newest first. */
-  versions(record: string): StoredResource[] {
-    return this.#store
-      .all(
-        `SELECT v.*, r.erased FROM versions v JOIN resources r ON r.record = v.record
-         WHERE v.record = ? ORDER BY v.version DESC`,
-        record,
-      )
-      .map((row) => this.#row(row));
+  async versions(record: string): Promise<StoredResource[]> {
+    return (await versionRows(this.#store.read, record)).map((row) => this.#row(row));
   }
 
   /**
@@ -358,10 +374,14 @@ export class ResourceStore {
     try {
       return await this.#read(stored);
     } catch (error) {
-      const row = this.#store.get('SELECT erased FROM resources WHERE record = ?', stored.record);
-      if (Number(row?.erased) === 1) return undefined;
+      if (await this.#isErased(stored.record)) return undefined;
       throw error;
     }
+  }
+
+  async #isErased(record: string): Promise<boolean> {
+    const rows = this.#store.read.selectFrom('resources').select('erased').where('record', '=', record);
+    return (await rows.executeTakeFirst())?.erased === 1;
   }
 
   async #read({ record, blob, contentCommitment: commitment, contentSalt: salt }: StoredResource) {
@@ -371,54 +391,67 @@ export class ResourceStore {
   }
 
   /** Stored versions that are not on the ledger yet, oldest first. */
-  unanchored(limit: number): { seq: number; meta: ResourceMeta }[] {
-    const rows = this.#store.all(
-      `SELECT v.*, u.seq AS waiting FROM unanchored u JOIN versions v USING (record, version)
-       WHERE u.refused IS NULL ORDER BY u.seq LIMIT ?`,
-      limit,
-    );
-    return rows.map((row) => ({ seq: Number(row.waiting), meta: this.#row(row) }));
+  async unanchored(limit: number): Promise<{ seq: number; meta: ResourceMeta }[]> {
+    const rows = await this.#store.read
+      .selectFrom('unanchored as u')
+      .innerJoin('versions as v', (join) =>
+        join.onRef('v.record', '=', 'u.record').onRef('v.version', '=', 'u.version'),
+      )
+      .select(['v.record', 'v.version', 'v.meta', 'u.seq'])
+      .where('u.refused', 'is', null)
+      .orderBy('u.seq')
+      .limit(limit)
+      .execute();
+    return rows.map(({ seq, ...row }) => ({ seq, meta: this.#meta(row) }));
   }
 
   /** Notes what the ledger refused, so that it stops nobody else. */
   async refused(seq: number, code: number): Promise<void> {
-    await this.#store.commit(() => {
-      this.#store.prepare('UPDATE unanchored SET refused = ? WHERE seq = ?').run(code, seq);
-    });
+    await this.#store.commit((tx) =>
+      tx.updateTable('unanchored').set({ refused: code }).where('seq', '=', seq).execute(),
+    );
   }
 
   /** Gives what was refused another chance: the reason may be gone. */
   async retryRefused(): Promise<void> {
-    await this.#store.commit(() => {
-      this.#store.prepare('UPDATE unanchored SET refused = NULL WHERE refused IS NOT NULL').run();
-    });
+    await this.#store.commit((tx) =>
+      tx.updateTable('unanchored').set({ refused: null }).where('refused', 'is not', null).execute(),
+    );
   }
 
   async anchored(seqs: readonly number[]): Promise<void> {
-    await this.#store.commit(() => {
-      for (const seq of seqs) this.#store.prepare('DELETE FROM unanchored WHERE seq = ?').run(seq);
+    await this.#store.commit(async (tx) => {
+      for (const slice of slicesOf(seqs)) await tx.deleteFrom('unanchored').where('seq', 'in', slice).execute();
     });
   }
 
-  counts(): { resources: number; unanchored: number; refused: number } {
-    const count = (sql: string): number => Number(this.#store.get(sql)?.n ?? 0);
-    return {
-      resources: count('SELECT count(*) AS n FROM resources'),
-      unanchored: count('SELECT count(*) AS n FROM unanchored WHERE refused IS NULL'),
-      refused: count('SELECT count(*) AS n FROM unanchored WHERE refused IS NOT NULL'),
-    };
+  async counts(): Promise<{ resources: number; unanchored: number; refused: number }> {
+    const resources = this.#store.read
+      .selectFrom('resources')
+      .select(({ fn }) => fn.countAll<number>().as('resources'));
+    const waiting = this.#store.read
+      .selectFrom('unanchored')
+      .select(({ fn }) => [
+        fn.countAll<number>().filterWhere('refused', 'is', null).as('unanchored'),
+        fn.countAll<number>().filterWhere('refused', 'is not', null).as('refused'),
+      ]);
+    const [all, rest] = await Promise.all([resources.executeTakeFirstOrThrow(), waiting.executeTakeFirstOrThrow()]);
+    return { ...all, ...rest };
   }
 
   /** Destroys keys and ciphertext of a resource in all its versions; its row stays, so that its id is not used again. */
-  async erase(stored: StoredResource): Promise<ErasureEvidence> {
-    const addresses = this.#store
-      .all('SELECT blob FROM versions WHERE record = ?', stored.record)
-      .map((row) => String(row.blob));
-    await this.#store.commit(() => {
-      this.#store.prepare('UPDATE resources SET erased = 1 WHERE record = ?').run(stored.record);
+  erase(stored: StoredResource): Promise<ErasureEvidence> {
+    return this.#inTurn(() => this.#erase(stored));
+  }
+
+  async #erase(stored: StoredResource): Promise<ErasureEvidence> {
+    const { record } = stored;
+    const rows = await this.#store.commit(async (tx) => {
+      await tx.updateTable('resources').set({ erased: 1 }).where('record', '=', record).execute();
+      return await tx.selectFrom('versions').select('blob').where('record', '=', record).execute();
     });
     const owner = this.#patientToken(stored) ?? sharedPatient;
-    return this.#vault.eraseRecords(owner, [{ recordId: stored.record, addresses }]);
+    return await this.#vault.eraseRecords(owner, [{ recordId: record, addresses: rows.map(({ blob }) => blob) }]);
   }
 }
 

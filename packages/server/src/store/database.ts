@@ -1,80 +1,61 @@
-import { createHash } from 'node:crypto';
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
-import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
+import type { ControlledTransaction, Kysely, Transaction } from 'kysely';
 
-/** One step of a store's layout. Steps are only ever added; one that has been applied somewhere never changes. */
+/** One step of a store's layout, in SQLite's words. Steps are only ever added; one that was applied somewhere never changes. */
 export interface Migration {
   readonly name: string;
   readonly sql: string;
 }
 
-export type Row = Record<string, SQLOutputValue>;
+export type StoreKind = 'sqlite' | 'postgres';
 
 /**
- * An organisation's embedded database (SQLite, WAL, synchronous FULL): what `commit` answered is on disk.
+ * Where an organisation keeps its index, its queues and its notices: SQLite in the node's directory, or a schema of a
+ * PostgreSQL database. The same code runs over both. One process writes to it at a time.
  *
  * Nothing readable about a person goes into it: keyed tokens, ciphertext, references and codes only.
  */
-export interface Store {
-  readonly db: DatabaseSync;
-  /** A statement that is prepared once and kept. */
-  prepare(sql: string): StatementSync;
-  get(sql: string, ...values: SQLInputValue[]): Row | undefined;
-  all(sql: string, ...values: SQLInputValue[]): Row[];
+export interface Store<Tables> {
+  readonly kind: StoreKind;
+  /** Reads what is durable. Nothing is written through it. */
+  readonly read: Kysely<Tables>;
   /**
    * Runs `work` inside the next group's transaction and answers when that is durable: writers that come together share
-   * one sync. `work` must be synchronous; when it throws, its own writes are undone and nobody else's.
+   * one sync. Pieces of work run one after the other and see each other's writes; one that throws undoes its own alone.
+   * `work` waits for nothing but the transaction it is given: everybody else's writes wait for it.
    */
-  commit<T>(work: () => T): Promise<T>;
-  /** Runs `work` in a transaction of its own, at once. */
-  transact<T>(work: () => T): T;
-  close(): void;
+  commit<T>(work: (tx: Transaction<Tables>) => Promise<T>): Promise<T>;
+  /**
+   * Waits for the group under way and lets none begin until `release` is called: what is durable stays as it is. For a copy
+   * of one moment of several stores.
+   */
+  hold(): Promise<{ release(): void }>;
+  /** Finishes what was asked for. */
+  close(): Promise<void>;
 }
 
-const busyTimeoutMs = 5_000;
-/** Pages of 4 KiB in the write-ahead log before they move into the file: most are written again before that. */
-const checkpointPages = 8_000;
-const cacheKiB = 16_384;
+/** What was durable at one moment, as it stays whatever is written afterwards. */
+export interface PinnedView<Tables> {
+  readonly read: Kysely<Tables>;
+  end(): Promise<void>;
+}
+
 /** Pieces of work in one transaction at the most, so that the first of them does not wait for a thousand others. */
 const groupSizeMax = 512;
 
-function digestOf(sql: string): string {
-  return createHash('sha256').update(sql).digest('hex');
-}
-
-function migrate(db: DatabaseSync, migrations: readonly Migration[]): void {
-  db.exec('CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, digest TEXT NOT NULL) STRICT');
-  const applied = db.prepare('SELECT name, digest FROM migrations ORDER BY rowid').all();
-  const known = new Map(migrations.map((migration) => [migration.name, digestOf(migration.sql)]));
-  for (const { name, digest } of applied) {
-    // A name that we do not know was applied by a newer version: working on would damage what it wrote.
-    if (known.get(String(name)) !== digest) throw new NodeFault(NodeErrorCodes.storeVersion);
-  }
-  const done = new Set(applied.map((row) => row.name));
-  for (const { name, sql } of migrations) {
-    if (done.has(name)) continue;
-    db.exec('BEGIN IMMEDIATE');
-    try {
-      db.exec(sql);
-      db.prepare('INSERT INTO migrations (name, digest) VALUES (?, ?)').run(name, digestOf(sql));
-      db.exec('COMMIT');
-    } catch (error) {
-      db.exec('ROLLBACK');
-      throw error;
-    }
-  }
-}
-
-interface Job {
-  run(): void;
+interface Job<Tables> {
+  run(tx: Transaction<Tables>): Promise<void>;
   settle(error?: unknown): void;
 }
 
-function createJob<T>(work: () => T, resolve: (value: T) => void, reject: (error: unknown) => void): Job {
+function createJob<Tables, T>(
+  work: (tx: Transaction<Tables>) => Promise<T>,
+  resolve: (value: T) => void,
+  reject: (error: unknown) => void,
+): Job<Tables> {
   let outcome: { value: T } | { error: unknown };
   return {
-    run() {
-      outcome = { value: work() };
+    async run(tx) {
+      outcome = { value: await work(tx) };
     },
     settle(error) {
       if (error !== undefined) outcome = { error };
@@ -84,108 +65,122 @@ function createJob<T>(work: () => T, resolve: (value: T) => void, reject: (error
   };
 }
 
-class SqliteStore implements Store {
-  readonly db: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
-  #queue: Job[] = [];
-  #isScheduled = false;
+export interface StoreParts<Tables> {
+  kind: StoreKind;
+  read: Kysely<Tables>;
+  /** One connection, used for nothing but groups. */
+  write: Kysely<Tables>;
+  /** Closes both. */
+  end(): Promise<void>;
+}
 
-  constructor(db: DatabaseSync) {
-    this.db = db;
+async function undo<Tables>(inside: ControlledTransaction<Tables, ['work']>, cause: unknown): Promise<void> {
+  try {
+    await inside.rollbackToSavepoint('work').execute();
+    await inside.releaseSavepoint('work').execute();
+  } catch {
+    throw cause;
+  }
+}
+
+/** A store over two ways into one database. */
+export class GroupedStore<Tables> implements Store<Tables> {
+  readonly kind: StoreKind;
+  readonly read: Kysely<Tables>;
+  readonly #write: Kysely<Tables>;
+  readonly #endParts: () => Promise<void>;
+  #queue: Job<Tables>[] = [];
+  #flushing: Promise<void> | undefined;
+  #held: Promise<void> | undefined;
+  #group: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor({ kind, read, write, end }: StoreParts<Tables>) {
+    this.kind = kind;
+    this.read = read;
+    this.#write = write;
+    this.#endParts = end;
   }
 
-  prepare(sql: string): StatementSync {
-    const known = this.#statements.get(sql) ?? this.db.prepare(sql);
-    this.#statements.set(sql, known);
-    return known;
-  }
-
-  get(sql: string, ...values: SQLInputValue[]): Row | undefined {
-    return this.prepare(sql).get(...values);
-  }
-
-  all(sql: string, ...values: SQLInputValue[]): Row[] {
-    return this.prepare(sql).all(...values);
-  }
-
-  transact<T>(work: () => T): T {
-    this.db.exec('BEGIN IMMEDIATE');
-    try {
-      const value = work();
-      this.db.exec('COMMIT');
-      return value;
-    } catch (error) {
-      if (this.db.isTransaction) this.db.exec('ROLLBACK');
-      throw error;
-    }
-  }
-
-  commit<T>(work: () => T): Promise<T> {
+  commit<T>(work: (tx: Transaction<Tables>) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
+      if (this.#closed !== undefined) throw new Error('the store is closed');
       this.#queue.push(createJob(work, resolve, reject));
-      this.#schedule();
+      this.#flushing ??= this.#flushAll();
     });
   }
 
-  #schedule(): void {
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
-    setImmediate(() => {
-      this.#isScheduled = false;
-      this.#flush();
-      if (this.#queue.length > 0) this.#schedule();
-    });
+  async #flushAll(): Promise<void> {
+    // What is asked for in the same turn goes into one group.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.#queue.length > 0) {
+      while (this.#held !== undefined) await this.#held;
+      await this.#flush(this.#queue.splice(0, groupSizeMax));
+    }
+    this.#flushing = undefined;
   }
 
-  #flush(): void {
-    const jobs = this.#queue.splice(0, groupSizeMax);
-    const failures = new Map<Job, unknown>();
+  async #flush(jobs: readonly Job<Tables>[]): Promise<void> {
+    this.#group = this.#commitGroup(jobs);
+    await this.#group;
+  }
+
+  async #commitGroup(jobs: readonly Job<Tables>[]): Promise<void> {
+    const failures = new Map<Job<Tables>, unknown>();
     try {
-      this.transact(() => {
-        for (const job of jobs) this.#runJob(job, failures);
-      });
+      await this.#write.connection().execute((connection) => this.#runGroup(connection, jobs, failures));
     } catch (error) {
       // Nothing of the group is durable, whatever each piece of it did.
-      for (const job of jobs) failures.set(job, error);
+      for (const job of jobs) failures.set(job, error ?? new Error('the store failed'));
     }
     for (const job of jobs) job.settle(failures.get(job));
   }
 
-  #runJob(job: Job, failures: Map<Job, unknown>): void {
-    this.prepare('SAVEPOINT work').run();
+  async #runGroup(connection: Kysely<Tables>, jobs: readonly Job<Tables>[], failures: Map<Job<Tables>, unknown>) {
+    const tx = await connection.startTransaction().execute();
     try {
-      job.run();
+      for (const job of jobs) {
+        const inside = await tx.savepoint('work').execute();
+        try {
+          await job.run(inside);
+          await inside.releaseSavepoint('work').execute();
+        } catch (error) {
+          failures.set(job, error ?? new Error('work failed'));
+          // Where the transaction itself is gone, it is gone because of this.
+          await undo(inside, error);
+        }
+      }
+      await tx.commit().execute();
     } catch (error) {
-      failures.set(job, error ?? new Error('work failed'));
-      this.prepare('ROLLBACK TO work').run();
+      if (!tx.isCommitted)
+        await tx
+          .rollback()
+          .execute()
+          .catch(() => undefined);
+      throw error;
     }
-    this.prepare('RELEASE work').run();
   }
 
-  close(): void {
-    if (!this.db.isOpen) return;
-    while (this.#queue.length > 0) this.#flush();
-    this.db.close();
+  async hold(): Promise<{ release(): void }> {
+    while (this.#held !== undefined) await this.#held;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#held = promise;
+    await this.#group;
+    return {
+      release: () => {
+        this.#held = undefined;
+        resolve();
+      },
+    };
   }
-}
 
-export interface StoreOptions {
-  file: string;
-  migrations: readonly Migration[];
-}
+  close(): Promise<void> {
+    this.#closed ??= this.#end();
+    return this.#closed;
+  }
 
-/** Opens or creates a store and brings its layout up to date. Throws `storeVersion` for one of a newer version. */
-export function openStore(options: StoreOptions): Store {
-  const db = new DatabaseSync(options.file, { timeout: busyTimeoutMs });
-  try {
-    db.exec(
-      `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;
-       PRAGMA wal_autocheckpoint = ${checkpointPages}; PRAGMA cache_size = -${cacheKiB}`,
-    );
-    migrate(db, options.migrations);
-    return new SqliteStore(db);
-  } catch (error) {
-    db.close();
-    throw error;
+  async #end(): Promise<void> {
+    await this.#flushing;
+    await this.#endParts();
   }
 }

@@ -48,4 +48,5 @@ export const organizationMigrations: readonly Migration[] = [
   ...inboxRetryMigrations,
   ...logHeadMigrations,
   ...peerMigrations,
+  { name: '0013-no-outbox', sql: 'DROP TABLE outbox;' },
 ];

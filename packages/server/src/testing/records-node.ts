@@ -9,7 +9,8 @@ import { readOrganization } from '../orgs/offline-keys.ts';
 import type { ImportOptions, ImportReport } from '../records/import.ts';
 import type { OrganizationRecords } from '../records/organization-records.ts';
 import { recordsOf } from '../records/records-part.ts';
-import { temporaryDirectory } from './test-node.ts';
+import type { StoreLocation } from '../store/location.ts';
+import { nodeStores, sandboxStores, temporaryDirectory, testStores } from './test-node.ts';
 
 type Json = { [name: string]: unknown };
 
@@ -38,13 +39,15 @@ export interface TokenOptions {
 export class RecordsNode {
   readonly dataDir: string;
   readonly logLines: string[];
+  readonly stores: StoreLocation;
   readonly #remove: () => void;
   node: RunningNode;
 
-  constructor(node: RunningNode, dataDir: string, logLines: string[], remove: () => void) {
+  constructor(node: RunningNode, dataDir: string, logLines: string[], stores: StoreLocation, remove: () => void) {
     this.node = node;
     this.dataDir = dataDir;
     this.logLines = logLines;
+    this.stores = stores;
     this.#remove = remove;
   }
 
@@ -121,7 +124,8 @@ export class RecordsNode {
   /** Stops the process's part and starts again on the same directory. */
   async restart(options: Partial<NodeOptions> = {}): Promise<void> {
     await this.node.stop();
-    this.node = await startNode({ dataDir: this.dataDir, port: 0, log: memoryLog(this.logLines), ...options });
+    const log = memoryLog(this.logLines);
+    this.node = await startNode({ dataDir: this.dataDir, port: 0, log, ...nodeStores(this.stores), ...options });
   }
 
   async stop(): Promise<void> {
@@ -137,10 +141,12 @@ function memoryLog(lines: string[]) {
 export async function startRecordsNode(options: Partial<NodeOptions> = {}): Promise<RecordsNode> {
   const temporary = temporaryDirectory();
   const dataDir = join(temporary.path, 'node');
-  await createSandbox(dataDir);
+  const stores = testStores();
+  await createSandbox(dataDir, sandboxStores(stores));
   const logLines: string[] = [];
-  const node = await startNode({ dataDir, port: 0, log: memoryLog(logLines), ...options });
-  return new RecordsNode(node, dataDir, logLines, temporary.remove);
+  const log = memoryLog(logLines);
+  const node = await startNode({ dataDir, port: 0, log, ...nodeStores(stores), ...options });
+  return new RecordsNode(node, dataDir, logLines, stores, temporary.remove);
 }
 
 /** A Bundle around resources: `PUT` under their ids, or another request per entry. */

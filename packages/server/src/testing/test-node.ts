@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { KeyDirectory } from '../auth/key-directory.ts';
 import { createLog } from '../http/log.ts';
-import { createSandbox } from '../node/sandbox.ts';
+import { createSandbox, type SandboxOptions } from '../node/sandbox.ts';
 import { type NodeOptions, type RunningNode, startNode } from '../node/start-node.ts';
 import { readOrganization } from '../orgs/offline-keys.ts';
 import type { OrganizationKeys } from '../orgs/organization.ts';
+import { newStorePlace, type StoreLocation, sqliteLocation } from '../store/location.ts';
 import { MemoryLedger } from './memory-ledger.ts';
 
 export interface TestNode {
@@ -24,6 +25,23 @@ export interface TestNode {
 export function temporaryDirectory(): { path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'salus-test-'));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** Where the stores of a test are: SQLite, or new schemas of the PostgreSQL database that SALUS_TEST_STORE names. */
+export function testStores(): StoreLocation {
+  const url = process.env.SALUS_TEST_STORE;
+  return url === undefined ? sqliteLocation : { ...newStorePlace(), url };
+}
+
+/** The same for a sandbox's directory, and for the node on it. */
+export function sandboxStores(location: StoreLocation): Pick<SandboxOptions, 'store'> {
+  if (location.kind === 'sqlite') return {};
+  const { kind, prefix } = location;
+  return { store: { kind, prefix } };
+}
+
+export function nodeStores(location: StoreLocation): Pick<NodeOptions, 'storeUrl'> {
+  return location.kind === 'sqlite' ? {} : { storeUrl: location.url };
 }
 
 function keysOfGenesis(dataDir: string): KeyDirectory {
@@ -49,7 +67,8 @@ function keysOfGenesis(dataDir: string): KeyDirectory {
 export async function startTestNode(options: Partial<NodeOptions> = {}): Promise<TestNode> {
   const directory = temporaryDirectory();
   const dataDir = join(directory.path, 'node');
-  const chain = await createSandbox(dataDir);
+  const stores = testStores();
+  const chain = await createSandbox(dataDir, sandboxStores(stores));
   const ledger = new MemoryLedger(chain);
   const logLines: string[] = [];
   const log = createLog('info', { write: (line) => void logLines.push(line) });
@@ -57,6 +76,7 @@ export async function startTestNode(options: Partial<NodeOptions> = {}): Promise
   const node = await startNode({
     dataDir,
     port: 0,
+    ...nodeStores(stores),
     checkResponses: true,
     log,
     openLedger: async () => ledger,

@@ -68,12 +68,13 @@ async function refuseGap(feed: BlockFeed, { height }: Position): Promise<void> {
 async function sendNotices(stream: EventStream, board: NoticeBoard, topic: string, seen: number): Promise<void> {
   let seq = seen;
   while (!stream.signal.aborted) {
-    const notices = board.after(topic, seq);
+    const { wakes } = board;
+    const notices = await board.after(topic, seq);
     for (const notice of notices) {
       await stream.send({ id: String(notice.seq), event: notice.type, data: notice });
       seq = notice.seq;
     }
-    if (notices.length === 0) await board.more(stream.signal);
+    if (notices.length === 0) await board.more(stream.signal, wakes);
   }
 }
 
@@ -97,12 +98,12 @@ export function mountEvents({ mount }: Mounter, { feed, streams, noticeBoard }: 
     return streams.serve(request, reply, (stream) => sendBlocks(stream, feed, start));
   });
 
-  mount(routes.notices, ({ request, reply, params, query, requester }) => {
+  mount(routes.notices, async ({ request, reply, params, query, requester }) => {
     const organization = noticeBoard(params.slug);
     if (organization === undefined) throw new ApiFault(ApiErrorCodes.organizationUnknown);
     const topic = topicOf(requester, organization);
     const { board } = organization;
-    const start = noticeStart(lastEventId(request, query), board.latest());
+    const start = noticeStart(lastEventId(request, query), await board.latest());
     const produce = (stream: EventStream): Promise<void> => sendNotices(stream, board, topic, start);
     return streams.serve(request, reply, produce, requester.expiresMs);
   });

@@ -20,16 +20,22 @@ export interface OperationDependencies {
   isStopping(): boolean;
   /** Whether the disk has room for what comes next. */
   hasRoom(): boolean;
+  /** Throws where a store does not answer. */
+  askStores(): Promise<void>;
 }
 
-function mountHealth({ mount }: Mounter, { ledger, metrics, isStopping, hasRoom }: OperationDependencies): void {
+function mountHealth(
+  { mount }: Mounter,
+  { ledger, metrics, isStopping, hasRoom, askStores }: OperationDependencies,
+): void {
   mount(routes.health, () => ({ status: 'ok' as const }));
 
-  mount(routes.ready, () => {
+  mount(routes.ready, async () => {
     const { height, timeMs } = ledger.head();
     const isFresh = Date.now() - timeMs <= headAgeMsMax;
     const isAble = isFresh && hasRoom() && ledger.problem() === undefined;
     if (isStopping() || !isAble) throw new ApiFault(ApiErrorCodes.unavailable);
+    await askStores();
     return { status: 'ready' as const, height };
   });
 
