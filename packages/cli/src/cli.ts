@@ -137,6 +137,11 @@ function refuseStore({ store }: GlobalOptions): void {
   throw usageFault('--store is the address of a database, as postgres://user@127.0.0.1:5432/salus.');
 }
 
+/** For commands that start nodes of their own: these have the same database. */
+export function passStoreOn({ store }: GlobalOptions): void {
+  if (store !== undefined) process.env[storeVariable] = store;
+}
+
 /** Runs `clean` where somebody ends the command in the middle, then ends it; gives what takes that back. */
 export function onInterrupt(clean: () => void | Promise<void>): () => void {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -193,8 +198,6 @@ export class Cli {
       try {
         refuseAddress(options);
         refuseStore(options);
-        // Nodes that this command starts have the same database.
-        if (options.store !== undefined) process.env[storeVariable] = options.store;
         const outcome = await run(options, ...(args.slice(0, -2) as A));
         if (outcome !== undefined) this.print(outcome, options);
       } catch (error) {

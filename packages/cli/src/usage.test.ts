@@ -59,6 +59,15 @@ describe('R-PPL-5 whatever is wrong is one problem with number, exit code and ad
     ['no file to import', ['import', '--data', '$node', '--org', 'hospital', '$none'], 1, 721],
     ['no file to sign', ['tx', 'sign', '--data', '$node', '--org', 'hospital', '$none'], 1, 721],
     ['no file to sponsor', ['network', 'sponsor', '--data', '$node', '--org', 'hospital', '$none'], 1, 721],
+    ['a database of another kind', ['start', '--data', '$node', '--store', 'mysql://127.0.0.1/x'], 2, 716],
+    ['no database to move to', ['store', 'move', 'postgres', '--data', '$node'], 2, 716],
+    ['a database for a node with files', ['start', '--data', '$node', '--store', 'postgres://127.0.0.1:1/x'], 1, 853],
+    [
+      'a database that is not there',
+      ['store', 'move', 'postgres', '--data', '$node', '--store', 'postgres://127.0.0.1:1/x'],
+      1,
+      850,
+    ],
     ['an address that is not here', ['start', '--data', '$node', '--host', '192.0.2.1', '--port', '0'], 1, 701],
   ])('%s', async (_name, args, exit, code) => {
     const json = await salus(...args, '--json');

@@ -230,7 +230,14 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     },
   ],
   [749, { name: 'joinWaits', advice: 'Run the same command again when the members have admitted this organisation.' }],
-  [850, { name: 'storeUnavailable', advice: 'PostgreSQL does not answer: see that it runs, and --store. Try again.' }],
+  [
+    850,
+    {
+      name: 'storeUnavailable',
+      advice:
+        'PostgreSQL does not let the node in: see that it runs, and the address, password and certificate of --store.',
+    },
+  ],
   [851, { name: 'storeTaken', advice: 'Stop the other node, or wait until its connection has ended.' }],
   [
     852,

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import { CompiledQuery, type DatabaseConnection, Kysely, PostgresDialect, PostgresDriver } from 'kysely';
 import pg from 'pg';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
@@ -42,6 +43,13 @@ export function asStoreFault(error: unknown): unknown {
   return isUnavailable(error) ? new NodeFault(NodeErrorCodes.storeUnavailable, undefined, { cause: error }) : error;
 }
 
+/** The same of a connection that was not made: a wrong password, host or certificate comes from the driver under many names. */
+function asConnectFault(error: unknown): unknown {
+  const isOfStatement = error instanceof pg.DatabaseError && !isUnavailable(error);
+  if (error instanceof NodeFault || isOfStatement) return error;
+  return new NodeFault(NodeErrorCodes.storeUnavailable, undefined, { cause: error });
+}
+
 /** Every fault of the database is a numbered one, wherever the query was made. */
 class NumberedDriver extends PostgresDriver {
   readonly #known = new WeakSet<DatabaseConnection>();
@@ -62,7 +70,7 @@ class NumberedDriver extends PostgresDriver {
       }
       return connection;
     } catch (error) {
-      throw asStoreFault(error);
+      throw asConnectFault(error);
     }
   }
 }
@@ -87,6 +95,10 @@ function quoted(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
+/** The server gives the lock of a connection up that was cut off, so that the node gets it again: in seconds, not in hours. */
+const lockEndsSoon = `SET tcp_keepalives_idle TO 10; SET tcp_keepalives_interval TO 5; SET tcp_keepalives_count TO 3;
+  SET tcp_user_timeout TO 25000`;
+
 function searchPath(schema: string): string {
   return `SET search_path TO ${quoted(schema)}`;
 }
@@ -97,7 +109,13 @@ interface PoolInput {
   onConnect(client: pg.ClientBase): Promise<void>;
 }
 
-function openPool({ url, max, onConnect }: PoolInput): pg.Pool {
+interface OpenPool {
+  pool: pg.Pool;
+  end(): Promise<void>;
+}
+
+function openPool({ url, max, onConnect }: PoolInput): OpenPool {
+  const sockets = new Set<Socket>();
   const pool = new pg.Pool({
     connectionString: url,
     application_name: 'salus',
@@ -112,12 +130,24 @@ function openPool({ url, max, onConnect }: PoolInput): pg.Pool {
       client.on('error', () => undefined);
       await onConnect(client);
     },
+    stream() {
+      const socket = new Socket();
+      sockets.add(socket);
+      return socket.once('close', () => sockets.delete(socket));
+    },
     // The one that writes holds the lock: it stays open.
     ...(max === 1 && { idleTimeoutMillis: 0 }),
   });
   // An idle connection that ends is replaced when the next is asked for.
   pool.on('error', () => undefined);
-  return pool;
+  return {
+    pool,
+    async end() {
+      await pool.end();
+      // The driver leaves those open of which it did not become a connection, for a wrong password as an example.
+      for (const socket of sockets) socket.destroy();
+    },
+  };
 }
 
 /** Waits for nobody: a second process learns at once that the first is there. */
@@ -152,7 +182,10 @@ async function prepareSchema(client: pg.ClientBase, { schema, owner, migrations 
 
 /** A view of a schema, on a connection of its own; nobody waits for it. */
 export async function pinPostgres<Tables>(url: string, schema: string): Promise<PinnedView<Tables>> {
-  const pool = openPool({ url, max: 1, onConnect: async (client) => void (await client.query(searchPath(schema))) });
+  const { pool, end: endPool } = openPool({
+    ...{ url, max: 1 },
+    onConnect: async (client) => void (await client.query(searchPath(schema))),
+  });
   const db = new Kysely<Tables>({ dialect: new NumberedDialect(pool) });
   try {
     const view = await db.startTransaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute();
@@ -160,24 +193,27 @@ export async function pinPostgres<Tables>(url: string, schema: string): Promise<
     await view.executeQuery(CompiledQuery.raw('SELECT 1 FROM migrations LIMIT 1'));
     const end = async () => {
       await view.rollback().execute();
-      await pool.end();
+      await endPool();
     };
     return { read: view, end };
   } catch (error) {
-    await pool.end();
+    await endPool();
     throw error;
   }
 }
 
 /** Removes a store for good. */
 export async function dropPostgresStore({ url, schema }: { url: string; schema: string }): Promise<void> {
-  const pool = openPool({ url, max: 1, onConnect: async (client) => void (await client.query(searchPath(schema))) });
+  const { pool, end: endPool } = openPool({
+    ...{ url, max: 1 },
+    onConnect: async (client) => void (await client.query(searchPath(schema))),
+  });
   try {
     await pool.query(`DROP SCHEMA IF EXISTS ${quoted(schema)} CASCADE`);
   } catch (error) {
     throw asStoreFault(error);
   } finally {
-    await pool.end();
+    await endPool();
   }
 }
 
@@ -195,7 +231,7 @@ export async function openPostgresStore<Tables>(location: PostgresLocation): Pro
     url,
     max: 1,
     async onConnect(client) {
-      await client.query(`${searchPath(schema)}; SET synchronous_commit TO on`);
+      await client.query(`${searchPath(schema)}; SET synchronous_commit TO on; ${lockEndsSoon}`);
       // Whoever holds the lock writes; a connection that was lost and comes back finds out whether it still may.
       await lock(client, schema);
       if (!isPrepared) await prepareSchema(client, location);
@@ -207,8 +243,8 @@ export async function openPostgresStore<Tables>(location: PostgresLocation): Pro
     max: readersMax,
     onConnect: async (client) => void (await client.query(searchPath(schema))),
   });
-  const write = new Kysely<Tables>({ dialect: new NumberedDialect(writers) });
-  const read = new Kysely<Tables>({ dialect: new NumberedDialect(readers) });
+  const write = new Kysely<Tables>({ dialect: new NumberedDialect(writers.pool) });
+  const read = new Kysely<Tables>({ dialect: new NumberedDialect(readers.pool) });
   const end = async () => {
     await Promise.all([readers.end(), writers.end()]);
   };
