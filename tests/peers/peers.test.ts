@@ -192,9 +192,10 @@ describe('R-LED-5 R-REC-1 R-CON-2 from member to member', () => {
     const { status, body: opened } = await askedAt(clinic, '/org/clinic/break-glass', body);
     expect(status).toBe(201);
     await until(async () => (await readAtHospital(`Patient/${stranger.id}`)).status === 200, 'the window');
-    await until(() => hospital.records().content.get('glass', opened.id) !== undefined, 'the reason');
-    expect(hospital.records().content.get('glass', opened.id)).toMatchObject({ reasonText: canary });
-    expect(clinic.records().content.get('glass', opened.id)).toBeUndefined();
+    const glassAt = (member: Member) => member.records().content.get('glass', opened.id);
+    await until(async () => (await glassAt(hospital)) !== undefined, 'the reason');
+    expect(await glassAt(hospital)).toMatchObject({ reasonText: canary });
+    expect(await glassAt(clinic)).toBeUndefined();
   });
 
   test('somebody of the custodian’s own is not served by that way, and a search in an address not at all', async () => {
@@ -403,7 +404,7 @@ describe('R-IDN-1 R-LED-5 who may deliver', () => {
     expect(await send()).toMatchObject({ status: 503, body: { code: 796 } });
     // Neither kept nor passed over: the next one overtakes nothing, what is here already is no news, others are taken.
     const { commitment } = delivery.envelope as { commitment: string };
-    expect(exchange.get(commitment)).toEqual([]);
+    expect(await exchange.get(commitment)).toEqual([]);
     expect((await send({ envelope: JSON.parse(Buffer.from(first).toString()) })).body).toEqual({ upTo: 1 });
     expect((await send({ sequence: 2 })).status).toBe(503);
     const other = await ask();
@@ -412,7 +413,7 @@ describe('R-IDN-1 R-LED-5 who may deliver', () => {
     nowMs += unopenedCountedMs;
     await exchange.put(made(), regulator);
     nowMs -= unopenedCountedMs;
-    expect(exchange.get(JSON.parse(Buffer.from(first).toString()).commitment)).toHaveLength(1);
+    expect(await exchange.get(JSON.parse(Buffer.from(first).toString()).commitment)).toHaveLength(1);
 
     // Of an honest sender: what was refused comes when there is room, and what is opened takes none.
     const mine = await fill(didOf(clinic));
@@ -424,7 +425,7 @@ describe('R-IDN-1 R-LED-5 who may deliver', () => {
     expect([await clinicPending(), ...arrived]).toEqual([late.length, false, false, false]);
     await exchange.opened(JSON.parse(Buffer.from(mine[0]!).toString()).commitment, mine[0]!);
     await until(async () => (await haveAll(late)) && (await clinicPending()) === 0, 'everything');
-    exchange.close();
+    await exchange.close();
   });
 
   test('the routes between nodes open nothing for anybody else', async () => {

@@ -10,8 +10,8 @@ import { walletErrors } from './wallet/errors.ts';
 /** 0: done, and what was checked is in order. 1: it failed, or is not in order. 2: the command line is wrong. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
 export const dataDirDefault = '.data';
-/** What a shell, a service or a container gives in place of --store; a password does not belong on a command line. */
-export const storeVariable = 'SALUS_STORE';
+/** What a shell, a service or a container gives in place of --database; a password does not belong on a command line. */
+export const databaseVariable = 'SALUS_DATABASE';
 export const urlDefault = 'http://127.0.0.1:8080';
 
 export interface Io {
@@ -30,7 +30,7 @@ export interface GlobalOptions {
   json?: boolean;
   data: string;
   /** `postgres://…`, for a directory that keeps its rows in PostgreSQL. */
-  store?: string;
+  database?: string;
   /** Whether somebody said which data directory. */
   isDataGiven?: boolean;
 }
@@ -131,15 +131,15 @@ function refuseAddress(options: object): void {
   }
 }
 
-function refuseStore({ store }: GlobalOptions): void {
-  const protocol = store !== undefined && URL.canParse(store) ? new URL(store).protocol : '';
-  if (store === undefined || protocol === 'postgres:' || protocol === 'postgresql:') return;
-  throw usageFault('--store is the address of a database, as postgres://user@127.0.0.1:5432/salus.');
+function refuseDatabase({ database }: GlobalOptions): void {
+  const protocol = database !== undefined && URL.canParse(database) ? new URL(database).protocol : '';
+  if (database === undefined || protocol === 'postgres:' || protocol === 'postgresql:') return;
+  throw usageFault('--database is the address of a database, as postgres://user@127.0.0.1:5432/salus.');
 }
 
 /** For commands that start nodes of their own: these have the same database. */
-export function passStoreOn({ store }: GlobalOptions): void {
-  if (store !== undefined) process.env[storeVariable] = store;
+export function passDatabaseOn({ database }: GlobalOptions): void {
+  if (database !== undefined) process.env[databaseVariable] = database;
 }
 
 /** Runs `clean` where somebody ends the command in the middle, then ends it; gives what takes that back. */
@@ -197,7 +197,7 @@ export class Cli {
       options.data = resolve(options.data);
       try {
         refuseAddress(options);
-        refuseStore(options);
+        refuseDatabase(options);
         const outcome = await run(options, ...(args.slice(0, -2) as A));
         if (outcome !== undefined) this.print(outcome, options);
       } catch (error) {

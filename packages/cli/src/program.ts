@@ -1,6 +1,6 @@
 import { softwareVersion } from '@salus/server';
 import { Command, CommanderError, Option } from 'commander';
-import { type AddCommand, Cli, dataDirDefault, examples, exitCodes, type Io, storeVariable } from './cli.ts';
+import { type AddCommand, Cli, databaseVariable, dataDirDefault, examples, exitCodes, type Io } from './cli.ts';
 import { addAudit } from './commands/audit.ts';
 import { addBackup } from './commands/backup.ts';
 import { addBench } from './commands/bench.ts';
@@ -51,7 +51,9 @@ function createProgram(cli: Cli, io: Io): Command {
     .option('--json', 'print JSON for scripts; errors too')
     .option('--data <dir>', 'data directory of the node', dataDirDefault)
     .addOption(
-      new Option('--store <url>', 'PostgreSQL database that keeps the node’s rows (postgres://…)').env(storeVariable),
+      new Option('--database <url>', 'PostgreSQL database that keeps the node’s rows (postgres://…)').env(
+        databaseVariable,
+      ),
     )
     .exitOverride()
     .configureOutput({

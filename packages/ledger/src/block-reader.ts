@@ -52,7 +52,7 @@ export class BlockReader {
 
   /** A block that was just committed, and that whoever follows the chain asks for at once. */
   note(content: BlockContent, signed: string): void {
-    remember(this.#contents, content.height, Promise.resolve({ ...content, signed }));
+    void remember(this.#contents, content.height, Promise.resolve({ ...content, signed }));
   }
 
   /** Undefined where there is no such block (yet). */

@@ -103,7 +103,7 @@ func composeFaults(project *types.Project, members []string) []string {
 		add(member, orderFaults(node, rows, types.ServiceConditionCompletedSuccessfully))
 		add(rows, orderFaults(mover, database, types.ServiceConditionHealthy))
 		for _, service := range []types.ServiceConfig{node, mover} {
-			if store := service.Environment["SALUS_STORE"]; store == nil || *store != "postgres://salus@"+database+":5432/salus" {
+			if store := service.Environment["SALUS_DATABASE"]; store == nil || *store != "postgres://salus@"+database+":5432/salus" {
 				faults = append(faults, service.Name+": another's database, or none")
 			}
 		}

@@ -151,7 +151,7 @@ func TestRowsAreMovedIntoTheDatabaseBeforeTheMemberStarts(t *testing.T) {
 			for _, one := range container.Env {
 				values[one.Name] = one
 			}
-			store := values["SALUS_STORE"].Value
+			store := values["SALUS_DATABASE"].Value
 			if !strings.HasPrefix(store, "postgres://salus@$(MEMBER)-db:5432/salus?") || !strings.Contains(store, "sslmode=verify-full") {
 				t.Errorf("%s %s: its database is %s", name, container.Name, store)
 			}

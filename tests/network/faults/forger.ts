@@ -59,7 +59,10 @@ export class Forger {
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         const call = JSON.parse(Buffer.concat(chunks).toString()) as Call;
-        this.#answer(call).then((answer) => response.end(JSON.stringify({ jsonrpc: '2.0', id: call.id, ...answer })));
+        const sent = this.#answer(call).then((answer) =>
+          response.end(JSON.stringify({ jsonrpc: '2.0', id: call.id, ...answer })),
+        );
+        sent.catch((error: Error) => response.destroy(error));
       });
     });
   }

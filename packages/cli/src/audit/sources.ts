@@ -26,11 +26,11 @@ export interface OpenAudit extends AuditSource {
 
 /** Works on a data directory while no node runs there. `anchor` replaces the directory's own. */
 export async function openDirectoryAudit(
-  { data, store }: Pick<GlobalOptions, 'data' | 'store'>,
+  { data, database }: Pick<GlobalOptions, 'data' | 'database'>,
   slug: string,
   anchor?: Anchor,
 ): Promise<OpenAudit> {
-  const node = await startNode({ dataDir: data, storeUrl: store, offline: true, parts: [recordsPart, accessPart] });
+  const node = await startNode({ dataDir: data, storeUrl: database, offline: true, parts: [recordsPart, accessPart] });
   const desk = accessDesks(node).get(slug);
   if (desk === undefined) {
     await node.stop();

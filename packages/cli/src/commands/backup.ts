@@ -58,9 +58,9 @@ export const addBackup: AddCommand = (program, cli) => {
       ),
     )
     .action(
-      cli.action<Options, []>(async ({ data, store, to, erasuresOnly }) => {
+      cli.action<Options, []>(async ({ data, database, to, erasuresOnly }) => {
         if (erasuresOnly === true) return copyLists(data, to);
-        const report = await backup(data, resolve(to), store);
+        const report = await backup(data, resolve(to), database);
         return { value: { ok: true, to, ...report }, text: textOf(report) };
       }),
     );

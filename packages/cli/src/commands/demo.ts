@@ -72,7 +72,7 @@ export const addDemo: AddCommand = (program, cli) => {
       cli.action<DemoOptions, []>(async (options) => {
         if (inspectDirectory(options.data) === 'absent') {
           cli.say(`Creating a sandbox in ${options.data}`, options);
-          await createSandbox(options.data, { store: options.store === undefined ? undefined : newStorePlace() });
+          await createSandbox(options.data, { store: options.database === undefined ? undefined : newStorePlace() });
         }
         await runUntilSignal(options, (node) => {
           const value = { ...node.status(), url: node.url, dataDir: options.data, pid: process.pid };

@@ -22,7 +22,7 @@ export const addDoctor: AddCommand = (program, cli) => {
       cli.action<DoctorOptions, []>(async (options) => {
         const report = await examineDirectory(options.data, {
           replay: options.replay,
-          storeUrl: options.store,
+          storeUrl: options.database,
           certificates: options.certificate,
         });
         const summary = `${report.blocks} blocks, ${report.transactions} transactions`;

@@ -37,9 +37,18 @@ function subjectOf(as: string | undefined): Subject | undefined {
 }
 
 /** Without a server: opens the data directory, which no other process may use meanwhile. */
-async function exportDirectory({ data, store, org, patient, out, as, role, purpose }: Options): Promise<ExportReport> {
+async function exportDirectory({
+  data,
+  database,
+  org,
+  patient,
+  out,
+  as,
+  role,
+  purpose,
+}: Options): Promise<ExportReport> {
   const subject = subjectOf(as);
-  const node = await startNode({ dataDir: data, storeUrl: store, offline: true, parts: [recordsPart, accessPart] });
+  const node = await startNode({ dataDir: data, storeUrl: database, offline: true, parts: [recordsPart, accessPart] });
   try {
     return await exportPatient(node, {
       ...{ slug: org, patient, out },

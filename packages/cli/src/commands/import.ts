@@ -66,8 +66,8 @@ async function inOrder(paths: readonly string[]): Promise<string[]> {
 }
 
 /** Without a server: opens the data directory, which no other process may use meanwhile. */
-async function openDirectoryTarget({ data, store, org, from }: Options): Promise<Target> {
-  const node = await startNode({ dataDir: data, storeUrl: store, offline: true, parts: [recordsPart] });
+async function openDirectoryTarget({ data, database, org, from }: Options): Promise<Target> {
+  const node = await startNode({ dataDir: data, storeUrl: database, offline: true, parts: [recordsPart] });
   const records = recordsOf(node).get(org);
   if (records === undefined) {
     await node.stop();

@@ -42,7 +42,7 @@ export function addExportGenesis(program: Command, cli: Cli): void {
     .action(
       cli.action<ExportOptions, []>(async (options) => {
         const dir = resolve(options.dir);
-        const { basePort, host, snapshotEvery: snapshotEveryBlocks, data, store: storeUrl, tls } = options;
+        const { basePort, host, snapshotEvery: snapshotEveryBlocks, data, database: storeUrl, tls } = options;
         const say = (text: string): void => cli.say(text, options);
         checkPlacement({ members: openDirectory(data).manifest.organizations.length, basePort, host });
         const { network, height, appHash } = await exportGenesis({

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { expiryText } from '@salus/server';
 import type { Command } from 'commander';
-import { type Cli, examples, exitCodes, type GlobalOptions, type Outcome } from '../cli.ts';
+import { type Cli, examples, exitCodes, type GlobalOptions, type Outcome, passDatabaseOn } from '../cli.ts';
 import { memberUrl } from '../network/addresses.ts';
 import { requireComet } from '../network/comet-binary.ts';
 import { readyWaitMsMax } from '../network/limits.ts';
@@ -72,6 +72,7 @@ function addresses({ members, host }: Network): string[] {
 /** The whole network, in this process, until a signal. */
 async function runAll(cli: Cli, options: NetworkOptions): Promise<undefined> {
   const end = signalled();
+  passDatabaseOn(options);
   const dir = resolve(options.dir);
   const network = readNetwork(dir);
   await requireComet();

@@ -69,7 +69,7 @@ export async function runUntilSignal(
 ): Promise<void> {
   // Listens before the node starts: a signal while it starts must not cut it off in the middle.
   const end = signalled();
-  const { data, store, port, host, engine, logLevel, rateLimit, certificate } = options;
+  const { data, database, port, host, engine, logLevel, rateLimit, certificate } = options;
   const log = createLog(logLevel);
   const fatal = Promise.withResolvers<never>();
   const over = Promise.race([end, fatal.promise]);
@@ -78,7 +78,7 @@ export async function runUntilSignal(
     openMemberLedger(directory, clockMs, (event, fields) => log.note(event, fields), fatal.reject);
   const node = await startNode({
     dataDir: data,
-    storeUrl: store,
+    storeUrl: database,
     port,
     host,
     engine,

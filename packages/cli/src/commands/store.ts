@@ -14,7 +14,7 @@ export const addStore: AddCommand = (program, cli) => {
     .command('move')
     .summary('move the rows of a stopped node')
     .description(
-      'Moves the rows of a stopped node (--data) into the PostgreSQL database that --store or SALUS_STORE names, or back into ' +
+      'Moves the rows of a stopped node (--data) into the PostgreSQL database that --database or SALUS_DATABASE names, or back into ' +
         'SQLite files. All rows are copied and compared first; then the directory says where they are, and what they were ' +
         'copied from is removed. Cut off in the middle, the same command does it again.',
     )
@@ -22,14 +22,14 @@ export const addStore: AddCommand = (program, cli) => {
     .addHelpText(
       'after',
       examples(
-        'salus store move postgres --data /srv/salus --store postgres://salus@db.internal/salus?sslmode=verify-full',
+        'salus store move postgres --data /srv/salus --database postgres://salus@db.internal/salus?sslmode=verify-full',
         'salus store move sqlite --data /srv/salus',
       ),
     )
     .action(
       cli.action<GlobalOptions, [StoreKind]>(async (options, kind) => {
-        if (options.store === undefined) throw usageFault('--store or SALUS_STORE must name the database.');
-        const report = await moveStores(options.data, kind, options.store);
+        if (options.database === undefined) throw usageFault('--database or SALUS_DATABASE must name the database.');
+        const report = await moveStores(options.data, kind, options.database);
         const place = kind === 'postgres' ? 'PostgreSQL' : 'SQLite files';
         const done = `${report.rows} rows of ${report.stores} stores are in ${place} now.`;
         return { value: report, text: report.from === kind ? `The rows are in ${place} already.` : done };

@@ -8,7 +8,7 @@ import {
   type GlobalOptions,
   integerOption,
   onInterrupt,
-  passStoreOn,
+  passDatabaseOn,
   usageFault,
 } from '../cli.ts';
 import { NetworkStage } from '../walkthrough/network-stage.ts';
@@ -93,7 +93,7 @@ export const addWalkthrough: AddCommand = (program, cli) => {
     )
     .action(
       cli.action<Options, []>(async (options) => {
-        passStoreOn(options);
+        passDatabaseOn(options);
         const { stage, keep } = stageOf(options);
         const out = resolve(options.out ?? mkdtempSync(join(tmpdir(), 'salus-proofs-')));
         cli.say(introduction, options);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient } from '@salus/api';
 import { createSandbox, NodeErrorCodes, NodeFault, newStorePlace, openDirectory } from '@salus/server';
-import { storeVariable, usageFault } from '../cli.ts';
+import { databaseVariable, usageFault } from '../cli.ts';
 import { type Custodian, custodians } from './people.ts';
 import { NodeProcess } from './processes.ts';
 import { withoutDirectory } from './receipts.ts';
@@ -82,7 +82,7 @@ export class OwnStage implements Stage {
   async settle(): Promise<void> {}
 
   async open(): Promise<string> {
-    const store = process.env[storeVariable] === undefined ? undefined : newStorePlace();
+    const store = process.env[databaseVariable] === undefined ? undefined : newStorePlace();
     await createSandbox(this.#dataDir, { extra: extraMembers, store });
     this.#node = await NodeProcess.start(this.#dataDir);
     return `node at ${this.urlOf()}`;

@@ -118,7 +118,7 @@ describe('R-LED-8 pinDatabase', () => {
     const copying = pinned.copyTo(at('copy.sqlite'));
     database.exec('INSERT INTO entries VALUES (3)');
     await copying;
-    pinned.close();
+    await pinned.close();
     database.close();
     const copy = new DatabaseSync(at('copy.sqlite'));
     expect(copy.prepare('SELECT n FROM entries').all()).toEqual([{ n: 1 }]);

@@ -235,7 +235,7 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     {
       name: 'storeUnavailable',
       advice:
-        'PostgreSQL does not let the node in: see that it runs, and the address, password and certificate of --store.',
+        'PostgreSQL does not let the node in: see that it runs, and the address, password and certificate of --database.',
     },
   ],
   [851, { name: 'storeTaken', advice: 'Stop the other node, or wait until its connection has ended.' }],
@@ -247,7 +247,7 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     853,
     {
       name: 'storeElsewhere',
-      advice: 'Name the database with --store or SALUS_STORE, or move the rows with `salus store move`.',
+      advice: 'Name the database with --database or SALUS_DATABASE, or move the rows with `salus store move`.',
     },
   ],
   [854, { name: 'storeTargetTaken', advice: 'There are rows already: name an empty place. Nothing was written.' }],
