@@ -63,7 +63,7 @@ const ADVICE: Record<LedgerErrorName, string> = {
   storeUnwritable:
     'the state store cannot be written; what was acknowledged is safe in the log and is tried again: make room or check the disk',
   storeFailed:
-    'the state store cannot be used, and opening it again did not help; what was acknowledged is safe in the log: check ' +
+    'the state store cannot be written in this process any more; what was acknowledged is safe in the log: check ' +
     'the disk and start again; if that does not help, run the doctor and restore from a backup or another member',
   transactionUnknown: 'no such transaction is in a block; check the hash or wait for it',
   receiptNotReady: 'the block that proves this transaction is not there yet; ask again in a moment',

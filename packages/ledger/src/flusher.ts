@@ -2,7 +2,7 @@ import type { SalusError } from '@salus/protocol';
 import { ledgerError } from './errors.ts';
 import { diskRetryMs, flushEntries, flushIdleMs, storeRetriesMax, unflushedEntriesMax } from './limits.ts';
 import type { Meter } from './meter.ts';
-import { isSpaceFailure } from './state/environment.ts';
+import { isRepeatable, isSpaceFailure } from './state/environment.ts';
 import { flush } from './state/flush.ts';
 import type { StateStore } from './state/state-store.ts';
 
@@ -114,8 +114,9 @@ export class Flusher {
   }
 
   /**
-   * One flush; false where there was nothing. A failure for want of room is thrown at once. After any other one the
-   * store was opened again, and what the flush holds is written again: it is what the log has and the store has not.
+   * One flush; false where there was nothing. A failure for want of room is thrown at once, and what the flush holds is
+   * tried again when there is some. After any other one nobody knows what state the library is in (MDB_PANIC, lmdb.h: it
+   * refuses every later transaction, and waits for ever): nothing more comes into the store before the next start.
    */
   async #flush(pause: () => Promise<void>): Promise<boolean> {
     for (let retries = 0; ; retries += 1) {
@@ -128,7 +129,8 @@ export class Flusher {
         const problem = error as Error;
         this.#problem = problem;
         if (isSpaceFailure(problem)) throw problem;
-        if (retries >= storeRetriesMax) this.#failed = ledgerError('storeFailed', problem.message, { cause: problem });
+        if (!isRepeatable(problem) || retries >= storeRetriesMax)
+          this.#failed = ledgerError('storeFailed', problem.message, { cause: problem });
         else await sleep(diskRetryMs);
       }
     }

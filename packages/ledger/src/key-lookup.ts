@@ -24,7 +24,7 @@ export function lookUpKey(kernel: Kernel, view: StateView, kid: string, payload:
   }
 }
 
-/** The store is being opened again, or the ledger is about to stop: whoever asks sends it again. */
+/** The store cannot be read: the ledger is about to stop. Whoever asks sends it again. */
 export function unreadable(error: unknown): { code: number; log: string } {
   if (!(error instanceof StateUnreadableError)) throw error;
   const { code, message } = ledgerError('overloaded');

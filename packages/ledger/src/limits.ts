@@ -29,9 +29,9 @@ export const logSegmentBytes = 16 * 1024 * 1024;
 /** Room is made in pieces, so that a sync of the log in use is not held up behind one long write. */
 export const logPreallocateSliceBytes = 512 * 1024;
 export const diskRetryMs = 500;
-/** A block whose state cannot be read is made this often again, `diskRetryMs` apart: longer than opening the store takes. */
+/** A block whose state cannot be read is made this often again, `diskRetryMs` apart: long enough for what ends by itself. */
 export const blockRetriesMax = 20;
-/** A flush that fails for another reason than a full disk is tried this often again, each time in a store opened anew. */
+/** A flush that the library gave up by itself is tried this often again. */
 export const storeRetriesMax = 3;
 
 /** Upper levels of the state tree that stay in memory: 2^18 buckets. */

@@ -70,7 +70,7 @@ async function openWith<D extends DirectoryInfo>(
     const isWhole = directoryState(files, dir) === 'whole';
     const problem = isWhole ? await storeFileProblem(files, paths.store, options.everyPage) : undefined;
     if (problem) throw ledgerError('storeTruncated', problem);
-    store = new Store(paths.store, files);
+    store = new Store(paths.store);
     if (!isWhole) {
       await writeGenesis(store, kernel, directory.genesis);
       finishDirectory(files, dir, directory);

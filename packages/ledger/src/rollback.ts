@@ -49,7 +49,7 @@ export async function rollBack({ height, ...options }: RollbackOptions): Promise
     files.writeFileAtomic(to.genesis, files.readFile(from.genesis));
     if (files.exists(from.validatorKey))
       files.writeFileAtomic(to.validatorKey, files.readFile(from.validatorKey), 0o600);
-    const store = new Store(to.store, files);
+    const store = new Store(to.store);
     await writeGenesis(store, kernel, old.genesis);
     await store.close();
     finishDirectory(files, making, readDirectory(files, dir, undefined));

@@ -182,7 +182,7 @@ export class EmbeddedEngine {
     }
   }
 
-  /** State that cannot be read gives no result: the store is being opened again, or nothing more can be executed. */
+  /** State that cannot be read gives no result: nothing more can be executed. */
   #postpone(error: unknown): void {
     if (!(error instanceof StateUnreadableError)) throw error;
     this.#retries += 1;

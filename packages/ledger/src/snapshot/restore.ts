@@ -81,7 +81,7 @@ export class SnapshotRestore {
       const paths = directoryPaths(dir);
       files.writeFileAtomic(paths.restoring, new Uint8Array(0));
       const info = beginDirectory(files, dir, genesis, undefined);
-      store = new Store(paths.store, files);
+      store = new Store(paths.store);
       const leaves = await LeafSorter.create(files, `${dir}/${leavesName}`);
       return new SnapshotRestore({ ...options, files }, { manifest, info, unlock, store, leaves });
     } catch (error) {

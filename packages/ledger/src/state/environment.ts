@@ -32,6 +32,14 @@ function optionsOf(dir: string): Options {
   };
 }
 
+/** MDB_BAD_TXN (lmdb.h): the library gave the transaction up by itself; the file is whole, and it takes another one. */
+const badTransaction = -30_782;
+
+/** Whether a write that failed can be tried again in this process. */
+export function isRepeatable({ cause }: Error): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === badTransaction;
+}
+
 /** Whether a write failed for want of room: that ends when there is some. */
 export function isSpaceFailure({ cause }: Error): boolean {
   return cause instanceof Error && 'code' in cause && spaceErrnos.includes(cause.code);

@@ -1,10 +1,8 @@
 import { StateUnreadableError } from '@salus/contracts';
 import { ledgerError } from '../errors.ts';
-import { type Files, nodeFiles } from '../files.ts';
 import type { LogLocation } from '../log/segment.ts';
 import { Environment, type Row, type Table } from './environment.ts';
 import type { Place, Posting } from './layer.ts';
-import { storeFileProblem } from './store-file.ts';
 
 /** What the store says of itself; written in the same durable step as the last part of a flush. */
 export type StoreHead = { height: number; timeMs: number; appHash: string; tail: LogLocation | undefined };
@@ -54,20 +52,10 @@ type StoredPosting = [height: number, index: number, types: string];
  * what a flush still holds in memory can be written again.
  */
 export class Store {
-  readonly #dir: string;
-  readonly #copies = new Set<Promise<void>>();
-  #environment: Environment;
-  readonly #files: Files;
-  /** What the file said last that it has for good. */
-  #height: number | undefined;
-  #isClosed = false;
+  readonly #environment: Environment;
 
-  /** `files`: how its file is looked at before it is opened again. */
-  constructor(dir: string, files: Files = nodeFiles) {
-    this.#dir = dir;
-    this.#files = files;
+  constructor(dir: string) {
     this.#environment = new Environment(dir);
-    this.#height = this.head()?.height;
   }
 
   head(): StoreHead | undefined {
@@ -138,27 +126,15 @@ export class Store {
 
   /**
    * One durable step: resolves when everything that `fill` put is on the disk. Rejects with `storeUnwritable`, and then
-   * nothing of it is; it can be tried again. After a failure the environment is opened again before anything else is
-   * written: where LMDB could not write its first pages it refuses every later transaction (MDB_PANIC, lmdb.h), and the
-   * library then waits for ever.
+   * nothing of it is.
    */
   async write(fill: (writer: StoreWriter) => void): Promise<void> {
-    if (this.#isClosed) throw ledgerError('closed');
-    if (this.#environment.isClosed) await this.#reopen();
-    let height: number | undefined;
-    const writer = this.#writer((head) => {
-      height = head.height;
-    });
+    const writer = this.#writer();
     try {
-      await this.#environment.root.batch(() => fill(writer));
-      this.#height = height ?? this.#height;
+      await this.#tables.root.batch(() => fill(writer));
     } catch (failure) {
       const cause = await reasonOf(failure as CommitFailure);
-      const unopened = await this.#reopen().then(
-        () => '',
-        (error: Error) => `; opened again: ${error.message}`,
-      );
-      throw ledgerError('storeUnwritable', cause.message + unopened, { cause });
+      throw ledgerError('storeUnwritable', cause.message, { cause });
     }
   }
 
@@ -167,7 +143,7 @@ export class Store {
     const environment = this.#tables;
     const transaction = environment.root.useReadTransaction();
     const check = (): void => {
-      if (environment.isClosed) throw ledgerError('snapshotNotNow', 'the store was opened again meanwhile');
+      if (environment.isClosed) throw ledgerError('closed');
     };
     return {
       getState: (key) => {
@@ -185,66 +161,28 @@ export class Store {
 
   /** A consistent copy of the tables into an empty directory; writers do not wait for it. */
   async copyTo(dir: string): Promise<void> {
-    const copy = this.#tables.root.backup(dir, true);
-    this.#copies.add(copy);
-    try {
-      await copy;
-    } finally {
-      this.#copies.delete(copy);
-    }
+    await this.#tables.root.backup(dir, true);
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
     await this.#environment.close();
   }
 
   get #tables(): Environment {
-    if (this.#environment.isClosed) throw ledgerError(this.#isClosed ? 'closed' : 'storeFailed');
+    if (this.#environment.isClosed) throw ledgerError('closed');
     return this.#environment;
   }
 
-  /** Goes on behind the last row where the environment is opened again between two steps of the caller. */
   *#rows<K extends string | number>(
     table: (environment: Environment) => Table<K>,
     range: { start?: K; end?: K },
   ): Iterable<Row<K>> {
-    let rest: { start?: K; end?: K; exclusiveStart?: boolean } = range;
-    for (;;) {
-      const environment = this.#tables;
-      for (const row of environment.rows(table(environment), rest)) {
-        rest = { ...range, start: row.key, exclusiveStart: true };
-        yield row;
-      }
-      if (!environment.isClosed) return;
-    }
+    const environment = this.#tables;
+    yield* environment.rows(table(environment), range);
+    if (environment.isClosed) throw ledgerError('closed');
   }
 
-  /** Throws where the file is not whole or says less than before, and leaves it closed. */
-  async #reopen(): Promise<void> {
-    const problem = await storeFileProblem(this.#files, this.#dir);
-    while (this.#copies.size > 0) await Promise.allSettled(this.#copies);
-    if (problem) {
-      await this.#environment.close();
-      throw ledgerError('storeTruncated', problem);
-    }
-    // Nothing is written: the promises that closing waits for are settled. In a turn of the event loop that has nothing
-    // else to do, no reader comes between closing and opening.
-    await new Promise<void>((resolve, reject) => setImmediate(() => this.#swap().then(resolve, reject)));
-  }
-
-  async #swap(): Promise<void> {
-    await this.#environment.close();
-    const environment = new Environment(this.#dir);
-    const head = headOf(environment);
-    if ((head?.height ?? -1) < (this.#height ?? -1)) {
-      await environment.close();
-      throw ledgerError('directoryDamaged', `the store has height ${head?.height}, it had ${this.#height}`);
-    }
-    this.#environment = environment;
-  }
-
-  #writer(onHead: (head: StoreHead) => void): StoreWriter {
+  #writer(): StoreWriter {
     const tables = this.#tables;
     const put = <K extends string | number | Buffer>(table: Table<K>, key: K, bytes: Uint8Array): void => {
       // The batch's own promise reports a failure; without this each put would report it again, unhandled.
@@ -285,7 +223,6 @@ export class Store {
       },
       head: (head) => {
         put(tables.meta, HEAD, Buffer.from(JSON.stringify(head)));
-        onHead(head);
       },
     };
   }
