@@ -70,7 +70,11 @@ const directories = new WeakMap<OrganizationStore, Promise<StaffDirectory>>();
 
 /** The one directory of an organisation's store. */
 export function staffDirectory(store: OrganizationStore, vault: Vault): Promise<StaffDirectory> {
-  const known = directories.get(store) ?? StaffDirectory.open(store, vault);
-  directories.set(store, known);
-  return known;
+  const known = directories.get(store);
+  if (known !== undefined) return known;
+  const opening = StaffDirectory.open(store, vault);
+  directories.set(store, opening);
+  // A database that did not answer is asked again by the next.
+  opening.catch(() => directories.delete(store));
+  return opening;
 }
