@@ -2,6 +2,7 @@ import { type ApiErrorCode, ApiErrorCodes, apiErrors, type Problem } from '@salu
 import { LedgerErrorCodes } from '@salus/ledger';
 import { proofErrors, errors as protocolErrors, SalusError } from '@salus/protocol';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
+import { isDiskFull } from '../store/disk-full.ts';
 
 /** Codes below this one say that the bytes are no acceptable transaction; from it on a contract's rule refused (ADR 1). */
 const contractCodeMin = 1000;
@@ -120,15 +121,6 @@ function statusCodeOf(error: unknown): number | undefined {
   return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number'
     ? error.statusCode
     : undefined;
-}
-
-const sqliteFull = 13;
-
-/** Whether something below ran out of space: a file, or one of the databases. */
-function isDiskFull(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const isFull = 'errcode' in error && typeof error.errcode === 'number' && (error.errcode & 0xff) === sqliteFull;
-  return isFull || ['ENOSPC', 'EDQUOT'].includes(textCodeOf(error)) || isDiskFull(error.cause);
 }
 
 /** What the caller learns of an error; everything that is not the caller's fault is 609 and says nothing more. */

@@ -1,13 +1,19 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, type SqliteDatabase, SqliteDialect } from 'kysely';
 import { GroupedStore, type Migration, type PinnedView, type Store } from './database.ts';
+import { isDiskFull } from './disk-full.ts';
 import { type Applied, digestOf, missingSteps } from './migrate.ts';
 
 const busyTimeoutMs = 5_000;
 /** Pages of 4 KiB in the write-ahead log before they move into the file: most are written again before that. */
-const checkpointPages = 8_000;
+const checkpointPages = 2_000;
+const frameBytes = 4_120;
+/** Room in the write-ahead log beyond the next checkpoint: for what must still be taken in when the disk is full. */
+const reserveBytes = 2 * 1_048_576;
+const logBytes = checkpointPages * frameBytes + reserveBytes;
+const zeros = Buffer.alloc(1_048_576);
 const ownerOnlyDirectory = 0o700;
 const cacheKiB = 16_384;
 /** Statements that stay prepared; those beyond are prepared again when they come. */
@@ -77,6 +83,22 @@ function open(file: string): DatabaseSync {
   return db;
 }
 
+/**
+ * Takes the disk space that the write-ahead log comes to need, so that a full disk cannot stop what follows the ledger: what
+ * lies after the last frame is ignored and written over. Without it where there is no room for it now.
+ */
+function reserveLog(file: string): void {
+  const log = openSync(`${file}-wal`, 'r+');
+  try {
+    for (let at = fstatSync(log).size; at < logBytes; )
+      at += writeSync(log, zeros, 0, Math.min(zeros.length, logBytes - at), at);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+  } finally {
+    closeSync(log);
+  }
+}
+
 function over<Tables>(db: DatabaseSync): Kysely<Tables> {
   return new Kysely<Tables>({ dialect: new SqliteDialect({ database: asSqliteDatabase(db) }) });
 }
@@ -103,6 +125,7 @@ export function openSqliteStore<Tables>({ file, migrations }: SqliteLocation): S
   const writer = open(file);
   try {
     migrate(writer, migrations);
+    reserveLog(file);
     const reader = open(file);
     const end = async () => {
       reader.close();

@@ -1,3 +1,4 @@
+import { copyFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Kysely, sql, type Transaction } from 'kysely';
@@ -157,6 +158,18 @@ describe.runIf(testStores().kind === 'sqlite')('R-LED-8 an embedded store', () =
     const file = new DatabaseSync(join(directory.path, 'node.sqlite'));
     expect(file.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' });
     file.close();
+  });
+
+  test('R-CON-4 its log has its room beforehand, which is no part of what a power cut leaves', async () => {
+    const file = join(directory.path, 'node.sqlite');
+    const { size } = statSync(`${file}-wal`);
+    for (let n = 1; n <= 20; n += 1) await store.commit(insert(n));
+    expect(statSync(`${file}-wal`).size).toBe(size);
+    const cut = join(directory.path, 'cut.sqlite');
+    for (const end of ['', '-wal']) copyFileSync(`${file}${end}`, `${cut}${end}`);
+    const left = await openStore<Tables>({ location, file: cut, name: 'test', owner: 'test', migrations: layout });
+    expect(await count(left.read)).toBe(20);
+    await left.close();
   });
 });
 
