@@ -1,9 +1,10 @@
 /**
  * Members on CometBFT against CometBFT's built-in kvstore: the same binary, configuration, number of validators, sizes and
- * load, one after the other in the same run. Every transaction of Salus is signed and verified by every member.
+ * load, one after the other in the same run. Every transaction of Salus is signed and verified by every member. Where Go is
+ * at hand, also against the least that this costs: a Go program behind the same socket that checks signatures and nothing else.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -32,6 +33,8 @@ const latencyPerSecond = 50;
 const catchUpTransactions = 100_000;
 const snapshotEveryBlocks = 100;
 const validityMs = 590_000;
+const pointBytes = 65;
+const signatureBytes = 64;
 const upMsMax = 120_000;
 const ratioTargets = { one: 0.5, four: 0.45 };
 const latencyRatioMax = 1.5;
@@ -79,31 +82,42 @@ async function until(what: string, isSo: () => Promise<boolean>): Promise<void> 
   }
 }
 
-/** CometBFT alone, its own key-value application inside its process. */
-async function startKvstore(validators: number): Promise<Bench> {
-  const { binary } = await requireComet();
-  const { dir, network, rpcs } = await make(validators);
-  const children: ChildProcess[] = network.members.map(({ dataDir }) =>
-    spawn(binary, ['start', '--home', cometHomeOf(dataDir), '--proxy_app', 'kvstore', '--log_level', 'error'], {
-      stdio: 'ignore',
+async function end(children: readonly ChildProcess[]): Promise<void> {
+  await Promise.all(
+    children.map(async (child) => {
+      child.kill('SIGINT');
+      if (child.exitCode === null) await once(child, 'exit');
     }),
   );
-  await until('kvstore', async () => {
+}
+
+/** An application that the bench brings: CometBFT's own key-value store, or a program that listens on a socket. */
+type Peer = { name: string; program?: string; load(count: number, bytes: number): Uint8Array[] };
+
+/** The same CometBFT with another application behind it. */
+async function startPeer({ name, program }: Peer, validators: number): Promise<Bench> {
+  const { binary } = await requireComet();
+  const { dir, network, rpcs } = await make(validators);
+  const programs: ChildProcess[] = [];
+  const children = network.members.map(({ dataDir, slug }) => {
+    const socket = `unix://${join(dir, '..', `${slug}.sock`)}`;
+    if (program !== undefined) programs.push(spawn(program, [socket], { stdio: 'ignore' }));
+    const proxy = program === undefined ? 'kvstore' : socket;
+    const options = ['start', '--home', cometHomeOf(dataDir), '--proxy_app', proxy, '--log_level', 'error'];
+    return spawn(binary, options, { stdio: 'ignore' });
+  });
+  await until(name, async () => {
     const heights = rpcs.map((rpc) => rpc.call<{ sync_info: { latest_block_height: string } }>('status'));
     return (await Promise.all(heights)).every(({ sync_info: sync }) => Number(sync.latest_block_height) >= 2);
   });
   return {
     network,
     rpcs,
-    pids: () => children.map(({ pid }) => pid as number),
+    pids: () => [...children, ...programs].map(({ pid }) => pid as number),
     async stop() {
       for (const rpc of rpcs) rpc.close();
-      await Promise.all(
-        children.map(async (child) => {
-          child.kill('SIGTERM');
-          if (child.exitCode === null) await once(child, 'exit');
-        }),
-      );
+      await end(children);
+      await end(programs);
       rmSync(join(dir, '..'), { recursive: true });
     },
   };
@@ -183,11 +197,39 @@ function stamps(network: Network, count: number): Promise<Uint8Array[]> {
 }
 
 /** Of the length that a signed stamp has. */
-function pairs(count: number, bytes: number): Uint8Array[] {
-  return Array.from({ length: count }, () => {
-    const key = randomBytes(16).toString('hex');
-    return Buffer.from(`${key}=`.padEnd(bytes, 'v'));
+const kvstore: Peer = {
+  name: 'kvstore',
+  load: (count, bytes) =>
+    Array.from({ length: count }, () => Buffer.from(`${randomBytes(16).toString('hex')}=`.padEnd(bytes, 'v'))),
+};
+
+/** What `tests/foreign/comet/signedstore` takes: a key, a signature, and what was signed, of the same length. */
+function signedPairs(count: number, bytes: number): Uint8Array[] {
+  const pairs = Array.from({ length: networkValidators }, () => generateKeyPairSync('ec', { namedCurve: 'P-256' }));
+  return Array.from({ length: count }, (_, index) => {
+    const { privateKey, publicKey } = pairs[index % pairs.length]!;
+    const spki = publicKey.export({ format: 'der', type: 'spki' });
+    const key = spki.subarray(spki.length - pointBytes);
+    const text = Buffer.from(
+      randomBytes(16)
+        .toString('hex')
+        .padEnd(bytes - pointBytes - signatureBytes, 'v'),
+    );
+    return Buffer.concat([key, sign('sha256', text, { key: privateKey, dsaEncoding: 'ieee-p1363' }), text]);
   });
+}
+
+/** Undefined where there is no Go to build it with. */
+function buildSignedStore(dir: string): Peer | undefined {
+  const program = join(dir, 'signedstore');
+  try {
+    const cwd = join(import.meta.dirname, '../tests/foreign/comet');
+    execFileSync('go', ['build', '-o', program, './signedstore'], { cwd, stdio: 'ignore' });
+  } catch {
+    console.error('Go is not here: left out what checking signatures alone costs.');
+    return undefined;
+  }
+  return { name: 'signatures checked in Go and nothing else', program, load: signedPairs };
 }
 
 type Compared = { salus: SalusNetwork; validators: number };
@@ -201,27 +243,39 @@ async function compare({ salus, validators }: Compared, ratioTarget: number): Pr
   const { rate, cpu } = await loaded(salus, load);
   const own = await latency(rpcs, await stamps(network, latencySamples), latencyPerSecond);
   for (const index of network.members.keys()) await salus.stopMember(index);
-  const { limit, limitCpu, theirs } = await kvstore(validators, bytes);
+  const on = `on ${validators} validator${validators > 1 ? 's' : ''}`;
+  const { limit, theirs } = await measured(kvstore, { validators, bytes, on });
+  const least = signedStore && (await measured(signedStore, { validators, bytes, on, limit }));
   for (const index of network.members.keys()) await salus.startMember(index);
   await salus.settled();
-  const on = `on ${validators} validator${validators > 1 ? 's' : ''}`;
-  print({ name: `kvstore ${on}`, value: round(limit), unit: '1/s', ...theirs, cpuMicros: round(limitCpu) });
   const ratio = round(rate / limit);
   const value = round(rate);
-  const figures = { ...own, cpuMicros: round(cpu), ratioTarget, bytes };
+  const ofLeast = least && { ratioToSignaturesAlone: round(rate / least.limit) };
+  const figures = { ...own, ...ofLeast, cpuMicros: round(cpu), ratioTarget, bytes };
   print({ name: `signed transactions ${on}`, value, unit: '1/s', limit: round(limit), ratio, ...figures });
   const latencyRatio = round(own.p50Ms / theirs.p50Ms);
   const name = `median latency ${on}`;
   print({ name, value: own.p50Ms, unit: 'ms', limit: theirs.p50Ms, ratio: latencyRatio, ratioMax: latencyRatioMax });
 }
 
-async function kvstore(validators: number, bytes: number) {
-  const bench = await startKvstore(validators);
+type Setting = { validators: number; bytes: number; on: string; limit?: number };
+
+async function measured(peer: Peer, { validators, bytes, on, limit: other }: Setting) {
+  const bench = await startPeer(peer, validators);
   try {
-    await throughput(bench.rpcs, pairs(transactionsOfLoad / 10, bytes));
-    const { rate: limit, cpu: limitCpu } = await loaded(bench, pairs(transactionsOfLoad, bytes));
-    const theirs = await latency(bench.rpcs, pairs(latencySamples, bytes), latencyPerSecond);
-    return { limit, limitCpu, theirs };
+    await throughput(bench.rpcs, peer.load(transactionsOfLoad / 10, bytes));
+    const { rate: limit, cpu } = await loaded(bench, peer.load(transactionsOfLoad, bytes));
+    const theirs = await latency(bench.rpcs, peer.load(latencySamples, bytes), latencyPerSecond);
+    const ofOther = other === undefined ? {} : { limit: round(other), ratio: round(limit / other) };
+    print({
+      name: `${peer.name} ${on}`,
+      value: round(limit),
+      unit: '1/s',
+      ...ofOther,
+      ...theirs,
+      cpuMicros: round(cpu),
+    });
+    return { limit, theirs };
   } finally {
     await bench.stop();
   }
@@ -300,6 +354,9 @@ async function withNetwork(validators: number, work: (salus: SalusNetwork) => Pr
   }
 }
 
+const programs = mkdtempSync(join(tmpdir(), 'salus-bench-programs-'));
+process.on('exit', () => rmSync(programs, { recursive: true, force: true }));
+const signedStore = buildSignedStore(programs);
 const argument = process.argv.indexOf('--catch-up');
 const catchUpCount = argument > 0 ? Number(process.argv[argument + 1]) : catchUpTransactions;
 await withNetwork(1, (salus) => compare({ salus, validators: 1 }, ratioTargets.one));

@@ -1,4 +1,5 @@
 import { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CompiledQuery, type DatabaseConnection, Kysely, PostgresDialect, PostgresDriver } from 'kysely';
 import pg from 'pg';
 import { NodeErrorCodes, NodeFault } from '../node/errors.ts';
@@ -14,6 +15,8 @@ const statementTimeoutMs = 60_000;
 const queryTimeoutMs = 75_000;
 /** `salus` in ASCII: keeps our advisory locks apart from those of others in the same database. */
 const lockSpace = 0x7361_6c75;
+const lockWaitMsMax = 2_000;
+const lockLookMs = 50;
 /** PostgreSQL cuts names of schemas at 63 bytes. */
 const schemaBytesMax = 63;
 const int8Oid = 20;
@@ -150,12 +153,16 @@ function openPool({ url, max, onConnect }: PoolInput): OpenPool {
   };
 }
 
-/** Waits for nobody: a second process learns at once that the first is there. */
+/** A second process learns soon that the first is there; the server takes a moment to see that a connection has ended. */
 async function lock(client: pg.ClientBase, schema: string): Promise<void> {
   const sql = 'SELECT pg_try_advisory_lock($1, hashtext($2)) AS held';
-  const { rows } = await client.query<{ held: boolean }>(sql, [lockSpace, schema]);
-  if (rows[0]?.held !== true) {
-    throw new NodeFault(NodeErrorCodes.storeTaken, `Another process writes to the schema ${schema}.`);
+  const untilMs = performance.now() + lockWaitMsMax;
+  for (;;) {
+    const { rows } = await client.query<{ held: boolean }>(sql, [lockSpace, schema]);
+    if (rows[0]?.held === true) return;
+    if (performance.now() >= untilMs)
+      throw new NodeFault(NodeErrorCodes.storeTaken, `Another process writes to the schema ${schema}.`);
+    await sleep(lockLookMs);
   }
 }
 

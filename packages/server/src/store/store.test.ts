@@ -180,6 +180,13 @@ describe.runIf(testStores().kind === 'postgres')('R-LED-8 a store in PostgreSQL'
     store = await open();
   });
 
+  test('one whose end the server is about to see is waited for', async () => {
+    const next = open();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await store.close();
+    store = await next;
+  });
+
   test('the rows of another organisation are refused', async () => {
     await store.close();
     await expect(open(layout, 'another')).rejects.toThrow(expect.objectContaining({ code: 852 }));
