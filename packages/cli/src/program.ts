@@ -55,6 +55,7 @@ function createProgram(cli: Cli, io: Io): Command {
         databaseVariable,
       ),
     )
+    .configureHelp({ showGlobalOptions: true })
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.out(text.replace(/\n$/, '')),
