@@ -44,7 +44,7 @@ describe('R-PPL-5 help and errors', () => {
     for (const command of commands) {
       expect(help.out).toMatch(new RegExp(`^  ${command}\\b`, 'm'));
       const text = (await salus(command, '--help')).out;
-      expect(text).toMatch(/Global Options:[^]*--json[^]*--data/);
+      expect(text).toMatch(/Global Options:.*--json.*--data/s);
       if (command !== 'key' && command !== 'tx') expect(text).toContain('Examples:');
     }
     for (const sub of ['sign', 'submit', 'show', 'receipt'])

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { type Cli, examples, exitCodes, type GlobalOptions, type Outcome, passDatabaseOn } from '../cli.ts';
 import { memberUrl } from '../network/addresses.ts';
 import { requireComet } from '../network/comet-binary.ts';
-import { readyWaitMsMax } from '../network/limits.ts';
+import { readyWaitMsMax, slowStartMs } from '../network/limits.ts';
 import { type Network, readNetwork } from '../network/network-directory.ts';
 import {
   directoryProblem,
@@ -84,16 +84,35 @@ async function runAll(cli: Cli, options: NetworkOptions): Promise<undefined> {
     cli.say(`${member.slug} stays stopped, as its operator said, until: ${startText(member.slug, dir)}`, options);
   }
   let found: MemberStatus[] = [];
+  const begunMs = performance.now();
+  const told = new Set<string>();
+  const tellSlow = (): void => {
+    if (performance.now() - begunMs < slowStartMs) return;
+    for (const { slug, problem } of found) {
+      if (problem === undefined || told.has(slug)) continue;
+      told.add(slug);
+      cli.say(`${slug}: ${problem}. It is waited for.`, options);
+    }
+  };
   // What is wrong otherwise, or stopped, takes no waiting: it is told.
   const isReady = async (): Promise<boolean> => {
     const { members, power } = await networkStatus(network);
     found = members;
+    tellSlow();
     return (
       power !== undefined &&
       members.every((one) => one.stopped !== undefined || (isUp(one) && one.comet?.isCatchingUp === false))
     );
   };
+  let isEnded = false;
+  void end.then(() => {
+    isEnded = true;
+  });
   const ready = await waitFor(isReady, readyWaitMsMax, end);
+  if (isEnded) {
+    await running.stop();
+    return undefined;
+  }
   for (const { slug, problem } of found) if (problem !== undefined) cli.say(`${slug}: ${problem}.`, options);
   const value = { chain: network.chain, dir, ready, pid: process.pid, members: network.members };
   const title = ready ? `Network ${network.chain} runs` : 'Not every member is up yet; see salus network status';
@@ -135,10 +154,11 @@ function addStart(program: Command, cli: Cli): void {
     );
 }
 
-function statusText({ chain, supervised, power, members }: NetworkStatus, dir: string): string {
+function statusText({ chain, supervised, problem, power, members }: NetworkStatus, dir: string): string {
   const isDown = !supervised && members.every(({ height, comet }) => height === undefined && comet === undefined);
   return [
     `Network ${chain}${isDown ? ` does not run: salus network start --dir ${dir}` : ''}`,
+    ...(problem === undefined ? [] : [`${problem} --dir ${dir}`]),
     ...members.map(memberLine),
     ...(power === undefined ? [] : [powerLine(power)]),
     ...faultLines(members),

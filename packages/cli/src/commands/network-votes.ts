@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { createClient } from '@salus/api';
 import { parseAnchor } from '@salus/protocol';
+import { NodeErrorCodes, NodeFault } from '@salus/server';
 import type { Command } from 'commander';
 import { type Cli, examples, type GlobalOptions, integerOption, type Outcome, urlDefault, usageFault } from '../cli.ts';
 import { memberUrl, trustAuthority, trustMember } from '../network/addresses.ts';
@@ -38,6 +39,15 @@ async function ofNetwork(dir: string): Promise<Source> {
   throw networkError('networkStopped', 'No member of this network answers.');
 }
 
+function anchorOfMember(data: string): string {
+  try {
+    return anchorOfDirectory(data);
+  } catch (error) {
+    if (!(error instanceof NodeFault) || error.code !== NodeErrorCodes.memberUnready) throw error;
+    throw usageFault('It is no member yet: give --anchor with the file that `join` was given, beside --data.');
+  }
+}
+
 /** Who is asked, and under which anchor the answers must be proven. */
 async function sourceOf({ dir, url, anchor, data, isDataGiven }: VotesOptions): Promise<Source> {
   if (isDataGiven === true) {
@@ -49,7 +59,7 @@ async function sourceOf({ dir, url, anchor, data, isDataGiven }: VotesOptions): 
     parseAnchor(text);
     return { url: url ?? urlDefault, anchor: text, here: [] };
   }
-  if (isDataGiven === true) return { url: url ?? urlDefault, anchor: anchorOfDirectory(data), here: [] };
+  if (isDataGiven === true) return { url: url ?? urlDefault, anchor: anchorOfMember(data), here: [] };
   if (url !== undefined)
     throw usageFault('Beside --url, say with --anchor or --data under what its answers are proven.');
   return ofNetwork(resolve(dir));

@@ -47,7 +47,9 @@ function textOf({ ok, steps, receipts, patients, resources }: WalkthroughReport,
   return [
     '',
     `${ok ? 'All' : 'Not all'} steps held: ${good} of ${steps.length}; ${patients} patients, ${resources} resources.`,
-    `${receipts.length} receipts and proofs lie in ${out}.`,
+    receipts.length === 0
+      ? 'No receipts: it ended before them.'
+      : `${receipts.length} receipts and proofs lie in ${out}.`,
     ...(receipts[0] === undefined
       ? []
       : [`  npx salus verify ${join(out, receipts[0])}      then change a byte of it`]),

@@ -27,6 +27,8 @@ export type BallotOptions = { data: string; org: string; url: string };
 export type Opened = { proposal: number; digest: string; deadlineMs: number };
 type StoredProposal = Pick<governance.Proposal, 'digest' | 'deadlineMs'>;
 
+const regulatorRole = 'regulator';
+const sponsorText = 'A regulator sponsors: name its directory with --data and --org. Nothing was sent.';
 const requestFormat = 'salus-join-request/1';
 
 /** A member's organisation that proposes and votes through a node. */
@@ -73,6 +75,8 @@ export class Ballots {
       query: {},
     });
     if (!state.present) {
+      // Whoever signs uses the request up, whether it is enough or not.
+      if (this.#own.keys.profile.role !== regulatorRole) throw new NodeFault(NodeErrorCodes.inputInvalid, sponsorText);
       const bytes = await addSignature(utf8(request.transaction), this.#own.keys.signer());
       await this.#send(bytes);
     }

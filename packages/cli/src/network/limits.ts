@@ -15,6 +15,8 @@ export const settledMs = 10_000;
 export const stopWaitMsMax = 20_000;
 /** Longest that is waited for members that were started. */
 export const readyWaitMsMax = 120_000;
+/** A start that takes longer says whom it waits for. */
+export const slowStartMs = 8_000;
 export const logFileBytesMax = 16 * 1024 * 1024;
 /** Longest path of a Unix socket that every system takes. */
 export const socketPathCharsMax = 100;

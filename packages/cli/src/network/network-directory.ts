@@ -158,6 +158,7 @@ export function readNetwork(dir: string): Network {
     if (format !== networkFormat) throw new Error(format);
     return { chain, host, members: members.map((member) => ({ ...member, dataDir: join(dir, member.slug) })) };
   } catch (cause) {
-    throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged, undefined, { cause });
+    const text = 'network.json of the network cannot be read: take it from the escrow, or from another copy.';
+    throw new NodeFault(NodeErrorCodes.dataDirectoryDamaged, text, { cause });
   }
 }

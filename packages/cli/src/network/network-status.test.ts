@@ -1,12 +1,14 @@
-import { mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createServer as createListener } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { createNetwork, type Network } from './network-directory.ts';
 import { networkStatus } from './network-status.ts';
+import { supervisorPidFile } from './run-network.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'salus-status-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -36,6 +38,22 @@ async function problemOf(network: Network): Promise<string | undefined> {
   expect(ok).toBe(false);
   return members[0]?.problem;
 }
+
+describe('R-PPL-5 the status of a network', () => {
+  test('whose supervisor was killed says so while members run, and not when nothing runs', async () => {
+    const network = await made('left');
+    const [{ dataDir } = { dataDir: '' }] = network.members;
+    writeFileSync(supervisorPidFile(dirname(dataDir)), '4194304');
+    expect((await networkStatus(network)).problem).toBeUndefined();
+    const left = spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1000)', dataDir], { stdio: 'ignore' });
+    try {
+      writeFileSync(join(dataDir, 'member.pid'), String(left.pid));
+      await expect.poll(async () => (await networkStatus(network)).problem).toMatch(/was killed and left members/);
+    } finally {
+      left.kill('SIGKILL');
+    }
+  });
+});
 
 describe('R-PPL-5 the status of a member that is not in order', () => {
   test('names the logs of what does not answer', async () => {

@@ -7,7 +7,7 @@ import { cometHomeOf } from './comet-home.ts';
 import { endpointProblem, registeredEndpoint } from './endpoint-check.ts';
 import { statusTimeoutMs } from './limits.ts';
 import type { Network, NetworkMember } from './network-directory.ts';
-import { isSupervised, memberPidFile } from './run-network.ts';
+import { isAbandoned, isSupervised, memberPidFile } from './run-network.ts';
 import { stoppedSinceMs } from './stop-mark.ts';
 import { lastEnd, runningPid } from './supervised-process.ts';
 import { powerOf, type SigningValidator, type VotingPower, validatorAddress, validatorsAt } from './voting-power.ts';
@@ -47,6 +47,8 @@ export type NetworkStatus = {
   /** Whether `salus network start` runs here. */
   supervised: boolean;
   ok: boolean;
+  /** What concerns all members: nobody looks after those that run. */
+  problem?: string;
   /** Absent where no CometBFT answers. */
   power?: VotingPower;
   members: MemberStatus[];
@@ -57,6 +59,9 @@ type CometStatus = {
   sync_info: { latest_block_height: string; catching_up: boolean };
   validator_info: { address: string; voting_power: string };
 };
+
+const abandonedText =
+  'What ran the network was killed and left members, which nobody starts again when they end: salus network start';
 
 /** What listens at a member's port and is not of its network: another network's, or another program. */
 class Stranger extends Error {}
@@ -243,7 +248,10 @@ export async function networkStatus(network: Network): Promise<NetworkStatus> {
   const isRunning = all.some(({ stopped }) => stopped === undefined);
   // Unknown before the first block: that the members find each other and decide is what everybody waits for.
   const isEnough = power !== undefined && power.there >= power.needed;
-  const ok = isRunning && isEnough && all.every(isInOrder);
-  const supervised = members.some(({ dataDir }) => isSupervised(dirname(dataDir)));
-  return { chain, supervised, ok, ...(power && { power }), members: all };
+  const dirs = [...new Set(members.map(({ dataDir }) => dirname(dataDir)))];
+  const supervised = dirs.some(isSupervised);
+  const isLeft = all.some(({ pid, cometPid }) => pid !== undefined || cometPid !== undefined);
+  const problem = isLeft && dirs.some(isAbandoned) ? abandonedText : undefined;
+  const ok = isRunning && isEnough && problem === undefined && all.every(isInOrder);
+  return { chain, supervised, ok, ...(problem && { problem }), ...(power && { power }), members: all };
 }

@@ -23,6 +23,11 @@ export function isSupervised(dir: string): boolean {
   return runningPid(supervisorPidFile(dir), supervisorMark) !== undefined;
 }
 
+/** Whether `salus network start` ran in this directory and was killed. */
+export function isAbandoned(dir: string): boolean {
+  return existsSync(supervisorPidFile(dir)) && !isSupervised(dir);
+}
+
 /** Holds the id of the process that `salus start` became; its CometBFT's is beside it. */
 export function memberPidFile({ dataDir }: Pick<NetworkMember, 'dataDir'>): string {
   return join(dataDir, 'member.pid');
@@ -35,7 +40,7 @@ export function memberProcess(member: NetworkMember, host: string): SupervisedPr
   return new SupervisedProcess(
     {
       command: process.execPath,
-      args: [mainFile, 'start', ...flags, '--log-level', 'info'],
+      args: [mainFile, '--json', 'start', ...flags, '--log-level', 'info'],
       logFile: join(dataDir, 'member.log'),
       pidFile: memberPidFile(member),
       isHeld: () => stoppedSinceMs(member) !== undefined,

@@ -9,6 +9,7 @@ import { type Expiry, expiringOf, expiryText, keyExpiries } from '../expiry/expi
 import { type MemberProfile, membersOf, organizationPaths, vaultKeyProvider } from '../orgs/organization.ts';
 import { storeLocation } from '../store/location.ts';
 import { postgresProblems } from '../store/node-stores.ts';
+import { cometProblems } from './comet-check.ts';
 import { type DataDirectory, lockDirectory, openDirectory } from './data-directory.ts';
 import { examineLedger, type LedgerExamination } from './embedded-ledger.ts';
 import { NodeFault } from './errors.ts';
@@ -168,7 +169,8 @@ export async function examineDirectory(root: string, options: DoctorOptions = {}
     const inDatabase =
       directory.manifest.store === undefined ? [] : await postgresProblems(directory, options.storeUrl);
     const ofStores = [...exchangeProblems(root), ...inDatabase];
-    const found = [...ledger.problems, ...ofStores, ...(await organizationProblems(directory))];
+    const ofComet = attempt('comet', () => cometProblems(directory));
+    const found = [...ofComet, ...ledger.problems, ...ofStores, ...(await organizationProblems(directory))];
     const problems = [...found, ...ended];
     const { blocks, transactions } = ledger;
     return { ok: problems.length === 0, blocks, transactions, problems, warnings };

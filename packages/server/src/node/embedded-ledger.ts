@@ -101,6 +101,8 @@ export function retireValidatorKey(root: string): void {
   writeFileDurably(path, `${JSON.stringify({ format: retiredKeyFormat, kty, crv, x }, null, 2)}\n`);
 }
 
+const validatorKeyText = 'The key of the validator, keys/validator.json.';
+
 /** Throws `chainHandedOver` for a retired key. */
 export function readSeed(root: string): Uint8Array {
   try {
@@ -111,9 +113,9 @@ export function readSeed(root: string): Uint8Array {
     if (cause instanceof NodeFault) throw cause;
     const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
     const code = isMissing ? NodeErrorCodes.keyFileMissing : NodeErrorCodes.keyFileDamaged;
-    throw new NodeFault(code, undefined, { cause });
+    throw new NodeFault(code, validatorKeyText, { cause });
   }
-  throw new NodeFault(NodeErrorCodes.keyFileDamaged);
+  throw new NodeFault(NodeErrorCodes.keyFileDamaged, validatorKeyText);
 }
 
 export function genesisOf(directory: DataDirectory): GenesisDocument {

@@ -89,13 +89,21 @@ export const nodeErrors: ReadonlyMap<number, { name: string; advice: string }> =
     707,
     {
       name: 'dataDirectoryDamaged',
-      advice: 'salus.json or genesis.json of the directory cannot be read: restore it from a backup.',
+      advice:
+        'A file that says what the directory is (salus.json, genesis.json; network.json of a network) cannot be read: restore it from a backup or the escrow.',
     },
   ],
-  [708, { name: 'dataDirectoryMissing', advice: 'There is no node in this directory: `salus demo` makes one.' }],
+  [
+    708,
+    {
+      name: 'dataDirectoryMissing',
+      advice:
+        'There is no node in this directory: name its own with --data, or make one: `salus demo`, `salus network init`.',
+    },
+  ],
   [710, { name: 'storeVersion', advice: 'The store was written by a newer version of Salus: use that version.' }],
-  [711, { name: 'keyFileMissing', advice: 'A key file of the organisation is missing: restore it from its escrow.' }],
-  [712, { name: 'keyFileDamaged', advice: 'A key file of the organisation cannot be read: restore it.' }],
+  [711, { name: 'keyFileMissing', advice: 'A key file is missing: restore it from its escrow.' }],
+  [712, { name: 'keyFileDamaged', advice: 'A key file cannot be read: restore it from its escrow.' }],
   [713, { name: 'keyMismatch', advice: 'A key file does not belong to this organisation: restore the right one.' }],
   [714, { name: 'organizationUnknown', advice: 'The node hosts no organisation of that name: see `salus status`.' }],
   [

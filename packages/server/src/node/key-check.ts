@@ -74,7 +74,7 @@ export function validatorKeyProblems(root: string): string[] {
   try {
     key = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
   } catch (cause) {
-    throw new NodeFault(NodeErrorCodes.keyFileDamaged, undefined, { cause });
+    throw new NodeFault(NodeErrorCodes.keyFileDamaged, 'keys/validator.json.', { cause });
   }
   const problems: string[] = [];
   const { format, kty, crv, x, d } = key;

@@ -94,9 +94,10 @@ export function loadKeys(keysDirectory: string): StoredKey[] {
     try {
       key = JSON.parse(readFileSync(join(keysDirectory, file), 'utf8'));
     } catch (cause) {
-      throw new NodeFault(NodeErrorCodes.keyFileDamaged, undefined, { cause });
+      throw new NodeFault(NodeErrorCodes.keyFileDamaged, `This one: ${file}.`, { cause });
     }
-    if (!isStoredKey(key) || `${key.name}.json` !== file) throw new NodeFault(NodeErrorCodes.keyFileDamaged);
+    if (!isStoredKey(key) || `${key.name}.json` !== file)
+      throw new NodeFault(NodeErrorCodes.keyFileDamaged, `This one: ${file}.`);
     return key;
   });
 }
