@@ -5,7 +5,7 @@ import { NodeErrorCodes, NodeFault } from '@salus/server';
 import { connectionFlags } from './addresses.ts';
 import type { Network, NetworkMember } from './network-directory.ts';
 import { stoppedSinceMs } from './stop-mark.ts';
-import { endProcess, runningPid, SupervisedProcess } from './supervised-process.ts';
+import { endProcess, isAlive, runningPid, SupervisedProcess } from './supervised-process.ts';
 
 const mainFile = fileURLToPath(new URL('../main.ts', import.meta.url));
 const pollMs = 100;
@@ -23,9 +23,10 @@ export function isSupervised(dir: string): boolean {
   return runningPid(supervisorPidFile(dir), supervisorMark) !== undefined;
 }
 
-/** Whether `salus network start` ran in this directory and was killed. */
+/** Whether what ran the network of this directory (`salus network start`, or a program that calls `runNetwork`) was killed. */
 export function isAbandoned(dir: string): boolean {
-  return existsSync(supervisorPidFile(dir)) && !isSupervised(dir);
+  const file = supervisorPidFile(dir);
+  return existsSync(file) && !isAlive(Number(readFileSync(file, 'utf8')));
 }
 
 /** Holds the id of the process that `salus start` became; its CometBFT's is beside it. */

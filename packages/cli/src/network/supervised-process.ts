@@ -27,13 +27,18 @@ export type Ended = { atMs: number; how: string };
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const pollMs = 20;
 
-/** Whether a process with this id runs and was started with `mark` among its arguments: ids are used again. */
-export function isRunning(pid: number, mark: string): boolean {
+/** Whether there is a process with this id, whichever it is. */
+export function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
+    return process.kill(pid, 0);
   } catch {
     return false;
   }
+}
+
+/** Whether a process with this id runs and was started with `mark` among its arguments: ids are used again. */
+export function isRunning(pid: number, mark: string): boolean {
+  if (!isAlive(pid)) return false;
   try {
     const status = readFileSync(`/proc/${pid}/stat`, 'utf8');
     if (/\) Z /.test(status)) return false;
