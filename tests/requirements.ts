@@ -1,8 +1,9 @@
 /**
  * Writes docs/requirements.md: which requirement line is proven by which tests, taken from the names of the tests that
- * passed in the last run (`test-results/vitest.json`). Run by `npm run requirements`, after `npm test`.
+ * passed in the last runs (`test-results/*vitest.json`). Run by `npm run requirements`, after `.ci/run`; after `npm test` alone it
+ * has the tests that need nothing but the lockfile.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -12,23 +13,28 @@ interface Report {
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const lines: Record<string, string> = JSON.parse(readFileSync(new URL('requirements.json', import.meta.url), 'utf8'));
-const report: Report = JSON.parse(readFileSync(`${root}test-results/vitest.json`, 'utf8'));
+const reports = readdirSync(`${root}test-results`).filter((name) => name.endsWith('vitest.json'));
+const files = reports.flatMap(
+  (name) => (JSON.parse(readFileSync(`${root}test-results/${name}`, 'utf8')) as Report).testResults,
+);
 
-const proofs = new Map<string, Map<string, number>>();
-for (const file of report.testResults) {
-  for (const test of file.assertionResults.filter((result) => result.status === 'passed')) {
-    for (const [id] of test.fullName.matchAll(/R-[A-Z]+-\d+/g)) {
-      const files = proofs.get(id) ?? new Map<string, number>();
-      const path = relative(root, file.name);
-      files.set(path, (files.get(path) ?? 0) + 1);
-      proofs.set(id, files);
+/** Of each line the files with the names of their tests: a test that ran over two databases counts once. */
+const proofs = new Map<string, Map<string, Set<string>>>();
+for (const file of files) {
+  const path = relative(root, file.name);
+  if (path.startsWith('..')) throw new Error(`${file.name} is not of this project: run the tests here first.`);
+  for (const { fullName } of file.assertionResults.filter((result) => result.status === 'passed')) {
+    for (const [id] of fullName.matchAll(/R-[A-Z]+-\d+/g)) {
+      const found = proofs.get(id) ?? new Map<string, Set<string>>();
+      found.set(path, (found.get(path) ?? new Set()).add(fullName));
+      proofs.set(id, found);
     }
   }
 }
 
 const rows = Object.entries(lines).map(([id, text]) => {
   const tests = [...(proofs.get(id) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
-  const cell = tests.map(([path, count]) => `${path} (${count})`).join('<br>') || 'not yet';
+  const cell = tests.map(([path, names]) => `${path} (${names.size})`).join('<br>') || 'not yet';
   return `| ${id} | ${text.replaceAll('|', '\\|')} | ${cell} |`;
 });
 const unknown = [...proofs.keys()].filter((id) => !(id in lines));
